@@ -1,0 +1,162 @@
+"""From a file and `key=value` words to a validated config, or one clear sentence about what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from engine.config.options import Option, list_options, nearest
+from engine.errors import HeatsError
+
+Config = TypeVar("Config", bound=BaseModel)
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def parse_overrides(words: Iterable[str]) -> dict[str, str]:
+    """Split `key=value` words.
+
+    Raises:
+        HeatsError: a word without `=`, or a key given twice.
+    """
+    overrides: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise HeatsError(f"{word!r} is not of the form key=value", remedy="write it as train.max_steps=2000")
+        if key in overrides:
+            raise HeatsError(f"`{key}` is given twice", remedy="keep one of them")
+        overrides[key] = value
+    return overrides
+
+
+def read_yaml_file(path: Path) -> dict[str, Any]:
+    """Read a config file: nested sections, dotted keys, or both; returned flat, by dotted key.
+
+    Raises:
+        HeatsError: the file is missing, is no YAML, or is no mapping.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise HeatsError("there is no such config file", place=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HeatsError(f"can't be read ({error})", place=str(path)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise HeatsError(f"is no valid YAML ({getattr(error, 'problem', error)})", place=place) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise HeatsError("must hold `key: value` lines", place=str(path))
+    return flatten(content)
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"model": {"d_model": 8}}` as `{"model.d_model": 8}`."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def resolve(config_class: type[Config], values: Mapping[str, Any], *, place: str | None = None) -> Config:
+    """Build a config from flat values by dotted key; what isn't given keeps its default.
+
+    Args:
+        config_class: the task's config.
+        values: by dotted key; text is converted to the option's type.
+        place: where the values come from, for messages.
+
+    Raises:
+        HeatsError: an unknown key (with the nearest right one), a wrong type, or values that don't fit together.
+    """
+    options = {option.key: option for option in list_options(config_class)}
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        option = options.get(key)
+        if option is None:
+            raise _unknown_key(key, list(options), place)
+        branch = nested
+        *sections, leaf = key.split(".")
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[leaf] = _convert(option, value)
+    # A section given in part keeps the task's own defaults for the rest of it, not the shared section's.
+    merged = _merge(config_class().model_dump(), nested)
+    try:
+        return config_class.model_validate(merged)
+    except ValidationError as error:
+        raise _first_problem(error, options, place) from None
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = _merge(base[key], value) if isinstance(value, dict) else value
+    return merged
+
+
+def _convert(option: Option, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if option.optional and value.lower() in ("none", "null", "") and value not in option.choices:
+        return None
+    if value[:1] in ("[", "{"):
+        try:
+            return yaml.load(value, Loader=_Loader)
+        except yaml.YAMLError:
+            return value
+    return value
+
+
+def _unknown_key(key: str, known: list[str], place: str | None) -> HeatsError:
+    inside = [known_key for known_key in known if known_key.startswith(f"{key}.")]
+    if inside:
+        return HeatsError(f"`{key}` is a section", place=place, remedy=f"set one of its options, such as `{inside[0]}`")
+    suggestion = nearest(key, known)
+    if suggestion:
+        return HeatsError(f"unknown key `{key}`", place=place, remedy=f"did you mean `{suggestion}`?")
+    return HeatsError(f"unknown key `{key}`", place=place, remedy="`heats tasks TASK` lists every option")
+
+
+def _first_problem(error: ValidationError, options: Mapping[str, Option], place: str | None) -> HeatsError:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    option = options.get(key)
+    if option is None:  # a check over several options: its message names them
+        return HeatsError(message, place=place)
+    given = problem["input"]
+    remedy = f"choose one of {', '.join(option.choices)}" if option.choices else None
+    if option.choices:
+        message = "is no choice"
+    return HeatsError(f"`{key}` = {given!r}: {message}", place=place, remedy=remedy)
+
+
+def dump_yaml(config: BaseModel) -> str:
+    """The resolved config as YAML, sections in the order of declaration."""
+    text: str = yaml.dump(config.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def config_hash(config: BaseModel) -> str:
+    """A short digest that is equal exactly for equal resolved configs."""
+    canonical = json.dumps(config.model_dump(), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def changed_options(before: BaseModel, after: BaseModel) -> dict[str, dict[str, Any]]:
+    """What differs between two configs of one class: `{key: {"from": ..., "to": ...}}`."""
+    old, new = flatten(before.model_dump()), flatten(after.model_dump())
+    return {key: {"from": old.get(key), "to": new[key]} for key in new if old.get(key) != new[key]}

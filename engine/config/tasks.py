@@ -1,0 +1,44 @@
+"""Which tasks there are. A task is a package registered under the entry point group `heats.tasks`."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+
+from engine.config.options import nearest
+from engine.config.sections import TaskConfig
+from engine.errors import HeatsError
+
+ENTRY_POINT_GROUP = "heats.tasks"
+
+
+@cache
+def task_packages() -> dict[str, str]:
+    """Every installed task by name, with its package: `{"multiplication": "engine.tasks.multiplication"}`."""
+    return {point.name: point.value for point in sorted(entry_points(group=ENTRY_POINT_GROUP))}
+
+
+def task_package(name: str) -> str:
+    """The package of a task.
+
+    Raises:
+        HeatsError: no task of this name is installed.
+    """
+    packages = task_packages()
+    if name not in packages:
+        suggestion = nearest(name, list(packages))
+        remedy = f"did you mean `{suggestion}`?" if suggestion else f"there are: {', '.join(packages)}"
+        raise HeatsError(f"unknown task `{name}`", remedy=remedy)
+    return packages[name]
+
+
+def config_class(task_name: str) -> type[TaskConfig]:
+    """The config class of a task, imported without anything heavy.
+
+    Raises:
+        HeatsError: no task of this name is installed.
+    """
+    module = importlib.import_module(f"{task_package(task_name)}.config")
+    found: type[TaskConfig] = module.Config
+    return found

@@ -1,0 +1,173 @@
+"""Making a run's folder and claiming its attempts."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import secrets
+import shutil
+import string
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from engine.errors import MachineError
+from engine.store import host
+from engine.store.files import fsync_folder, write_atomic, write_json
+from engine.store.paths import AttemptPaths, RunPaths, Store
+from engine.store.records import LaunchRecord, RunRecord
+
+_ALPHABET = string.digits + string.ascii_lowercase
+
+
+def new_run_id(task: str, slug: str, now: float) -> str:
+    """`YYYYMMDD-HHMMSS_<task>-<slug>_<xxxx>`: sorts by time and says what matters of the config."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    words = re.sub(r"[^\w.-]+", "-", f"{task}-{slug}").strip("-")[:80]
+    return f"{stamp}_{words}_{''.join(secrets.choice(_ALPHABET) for _ in range(4))}"
+
+
+def create_run(
+    store: Store,
+    *,
+    task: str,
+    slug: str,
+    config_yaml: str,
+    config_hash: str,
+    name: str | None = None,
+    seed: int | None = None,
+    tags: tuple[str, ...] = (),
+    note: str = "",
+    study: str | None = None,
+    arm: str | None = None,
+    parent: str | None = None,
+    command: tuple[str, ...] = (),
+    code: Path | None = None,
+) -> RunPaths:
+    """Make a run's folder with everything but its first attempt; run.json comes last.
+
+    Raises:
+        MachineError: the store can't be written; nothing is left behind then.
+    """
+    now = time.time()
+    run = _claim(store, task, slug, now)
+    try:
+        commit, patch = _code_state(code)
+        write_atomic(run.config, config_yaml.encode())
+        write_json(run.environment, environment())
+        if patch:
+            write_atomic(run.code_patch, patch)
+        if tags or note:
+            write_json(run.notes, {"schema": 1, "tags": list(tags), "note": note, "star": False, "archived": False})
+        for folder in (run.requests, run.attempts_folder, run.tensorboard, run.checkpoints):
+            folder.mkdir()
+        record = RunRecord(
+            id=run.id, name=name or slug, task=task, created=now, seed=seed, study=study, arm=arm, parent=parent,
+            command=command, config_hash=config_hash, git_commit=commit, host=host.host_name(),
+        )  # fmt: skip
+        write_json(run.record, _plain(record))
+    except (OSError, MachineError) as error:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        if isinstance(error, MachineError):
+            raise
+        raise MachineError(f"the run can't be made ({error.strerror})", place=str(store.root)) from error
+    return run
+
+
+def _claim(store: Store, task: str, slug: str, now: float) -> RunPaths:
+    for _ in range(100):
+        run = store.run(new_run_id(task, slug, now))
+        try:
+            run.folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise MachineError(
+                f"no run can be made there ({error.strerror})", place=str(store.root),
+                remedy="free space or choose another store with --runs-dir",
+            ) from error  # fmt: skip
+        return run
+    raise MachineError("no free run id was found", place=str(store.root))
+
+
+def claim_attempt(run: RunPaths) -> AttemptPaths:
+    """Make the folder of the next attempt; mkdir is the claim.
+
+    Raises:
+        MachineError: the run's folder can't be written.
+    """
+    attempts = run.attempts()
+    number = attempts[-1].number + 1 if attempts else 1
+    while True:
+        attempt = run.attempt(number)
+        try:
+            attempt.folder.mkdir()
+            fsync_folder(run.attempts_folder)
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError as error:
+            raise MachineError(f"no attempt can be made ({error.strerror})", place=str(run.folder)) from error
+        return attempt
+
+
+def write_launch(attempt: AttemptPaths, record: LaunchRecord) -> None:
+    """Write launch.json: the launcher does once, then the supervisor with what it learns.
+
+    Raises:
+        MachineError: the attempt's folder can't be written.
+    """
+    write_json(attempt.launch, _plain(record))
+
+
+def environment() -> dict[str, Any]:
+    """What the run stands on, from this interpreter's point of view; torch's own view is in the `started` event."""
+    packages = {found.metadata["Name"]: found.version for found in distributions() if found.metadata["Name"]}
+    return {
+        "schema": 1,
+        "python": sys.version.split()[0],
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu_count": os.cpu_count(),
+        "host": host.host_name(),
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def _code_state(code: Path | None) -> tuple[str | None, bytes]:
+    """The commit of the code that will run and its uncommitted changes; nothing outside a git work tree."""
+    if code is None:
+        return None, b""
+
+    def git(*words: str) -> bytes | None:
+        command = ["git", "-C", str(code), *words]
+        try:
+            done = subprocess.run(command, capture_output=True, check=True, timeout=20, stdin=subprocess.DEVNULL)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return None, b""
+    return commit.decode().strip(), git("diff", "HEAD", "--binary", "--no-ext-diff") or b""
+
+
+def _plain(record: RunRecord | LaunchRecord) -> dict[str, Any]:
+    return asdict(record)

@@ -1,0 +1,131 @@
+"""Facts about this machine and its processes that survive clock changes and pid reuse."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+ProcessState = Literal["alive", "zombie", "gone"]
+_PROC = Path("/proc")
+
+
+@cache
+def host_name() -> str:
+    """This machine's name."""
+    return socket.gethostname()
+
+
+@cache
+def boot_id() -> str | None:
+    """Identifies this boot of this machine; None where the system has no such thing."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+@cache
+def pid_namespace() -> str | None:
+    """Identifies the namespace in which this process's pids mean something (containers have their own)."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
+def has_proc() -> bool:
+    """Whether processes can be identified by start ticks; without it evidence is weaker (macOS)."""
+    return (_PROC / "self/stat").exists()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when there is no such process.
+
+    Field 22 of /proc/PID/stat. psutil's create_time follows changes of the clock, so it can't identify a process;
+    where there is no /proc it stands in, rounded to two seconds.
+    """
+    fields = _stat_fields(pid)
+    if fields is not None:
+        return int(fields[19])
+    if has_proc():
+        return None
+    import psutil
+
+    try:
+        return round(psutil.Process(pid).create_time() / 2)
+    except psutil.Error:
+        return None
+
+
+def process_state(pid: int, ticks: int | None) -> ProcessState:
+    """Whether the process that had this pid and these start ticks is alive, a zombie, or gone."""
+    found = start_ticks(pid)
+    if found is None or (ticks is not None and abs(found - ticks) > (0 if has_proc() else 1)):
+        return "gone"
+    fields = _stat_fields(pid)
+    return "zombie" if fields is not None and fields[0] in ("Z", "X") else "alive"
+
+
+def parent_pid(pid: int) -> int | None:
+    """The parent's pid, or None when the process is gone."""
+    fields = _stat_fields(pid)
+    return int(fields[1]) if fields is not None else None
+
+
+def descendants(pid: int) -> list[int]:
+    """The pids of all processes below one, deepest last. Empty where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    try:
+        names = os.listdir(_PROC)
+    except OSError:
+        return []
+    for name in names:
+        if name.isdigit():
+            parent = parent_pid(int(name))
+            if parent is not None:
+                children.setdefault(parent, []).append(int(name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children.get(waiting.pop(0), [])
+        found += below
+        waiting += below
+    return found
+
+
+def lock_holders(path: Path) -> list[int]:
+    """The pids of this user's processes that have a file open. Empty where there is no /proc."""
+    try:
+        wanted = os.stat(path)
+        names = os.listdir(_PROC)
+    except OSError:
+        return []
+    holders = []
+    for name in names:
+        if not name.isdigit():
+            continue
+        try:
+            descriptors = os.listdir(_PROC / name / "fd")
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            try:
+                found = os.stat(_PROC / name / "fd" / descriptor)
+            except OSError:
+                continue
+            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                holders.append(int(name))
+                break
+    return holders
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the third (state) on; the second may hold spaces and brackets."""
+    try:
+        content = (_PROC / str(pid) / "stat").read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return content[content.rfind(")") + 2 :].split()

@@ -1,0 +1,209 @@
+"""Every file name of a store, a run and an attempt, as a property of one class each."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import HeatsError, MachineError
+from engine.store.files import read_json, write_json
+
+SCHEMA = 1
+_RUN_ID = re.compile(r"^\d{8}-\d{6}_[\w.-]+_[0-9a-z]{4}$")
+_DEFAULT_STORE = "runs"
+
+
+@dataclass(frozen=True)
+class AttemptPaths:
+    """One launch of a run. One writer a file: the launcher and then the supervisor write launch.json;
+    the trainer events.jsonl and metrics.jsonl; the supervisor all others."""
+
+    folder: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name)
+
+    @property
+    def launch(self) -> Path:
+        return self.folder / "launch.json"
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def system(self) -> Path:
+        return self.folder / "system.jsonl"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "output.log"
+
+    @property
+    def exit(self) -> Path:
+        return self.folder / "exit.json"
+
+    @property
+    def beat(self) -> Path:
+        return self.folder / "beat.json"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """One run's folder."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def code_patch(self) -> Path:
+        return self.folder / "code.patch"
+
+    @property
+    def environment(self) -> Path:
+        return self.folder / "environment.json"
+
+    @property
+    def notes(self) -> Path:
+        return self.folder / "notes.json"
+
+    @property
+    def resume(self) -> Path:
+        return self.folder / "resume.json"
+
+    @property
+    def requests(self) -> Path:
+        return self.folder / "requests"
+
+    @property
+    def attempts_folder(self) -> Path:
+        return self.folder / "attempts"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.folder / "tb"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def attempt(self, number: int) -> AttemptPaths:
+        return AttemptPaths(self.attempts_folder / f"{number:03d}")
+
+    def attempts(self) -> list[AttemptPaths]:
+        """All attempts, oldest first."""
+        try:
+            names = os.listdir(self.attempts_folder)
+        except OSError:
+            return []
+        numbers = sorted(int(name) for name in names if name.isdigit() and len(name) >= 3)
+        return [self.attempt(number) for number in numbers]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of runs."""
+
+    root: Path
+    id: str
+
+    @property
+    def trash(self) -> Path:
+        return self.root / ".trash"
+
+    def run(self, run_id: str) -> RunPaths:
+        return RunPaths(self.root / run_id)
+
+    def run_ids(self) -> list[str]:
+        """The ids of all runs, oldest first, from the folder's names alone."""
+        return sorted(self._names())
+
+    def _names(self) -> Iterator[str]:
+        try:
+            with os.scandir(self.root) as entries:
+                yield from (entry.name for entry in entries if _RUN_ID.match(entry.name))
+        except OSError as error:
+            raise MachineError(f"can't be read ({error.strerror})", place=str(self.root)) from error
+
+
+def default_root(given: Path | None = None) -> Path:
+    """The store's folder: the one given, else HEATS_RUNS_DIR, else `runs` in the working folder."""
+    return given or Path(os.environ.get("HEATS_RUNS_DIR") or _DEFAULT_STORE)
+
+
+def open_store(root: Path) -> Store:
+    """Open a store for reading.
+
+    Raises:
+        HeatsError: the folder is missing or is no store.
+    """
+    root = root.absolute()
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "there is no such folder"
+        raise HeatsError(what, place=str(root), remedy="name a store with --runs-dir, or launch a run to make one")
+    record = read_json(root / ".store.json")
+    if record is not None and isinstance(record.get("id"), str):
+        return Store(root, record["id"])
+    if (root / ".store.json").exists():
+        raise HeatsError("its .store.json is damaged", place=str(root), remedy='restore it, as {"schema": 1, "id": "..."}')
+    if _may_become_store(root):
+        return Store(root, "empty")
+    raise HeatsError(
+        "is no store of runs (it has no .store.json)", place=str(root), remedy="name the right folder with --runs-dir"
+    )
+
+
+def create_store(root: Path) -> Store:
+    """Open a store for launching, making it where the folder is new or empty.
+
+    Raises:
+        HeatsError: the folder holds other things.
+        MachineError: it can't be written.
+    """
+    root = root.absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise HeatsError("is not a folder", place=str(root), remedy="name a folder with --runs-dir") from None
+    except OSError as error:
+        raise MachineError(f"can't be made ({error.strerror})", place=str(root)) from error
+    store = open_store(root)
+    if store.id != "empty":
+        return store
+    made = Store(root, secrets.token_hex(6))
+    write_json(root / ".store.json", {"schema": SCHEMA, "id": made.id})
+    return made
+
+
+def _may_become_store(root: Path) -> bool:
+    """A folder that holds nothing, or only notes on what it is for."""
+    try:
+        return all(name.startswith(".") or name == "README.md" for name in os.listdir(root))
+    except OSError as error:
+        raise MachineError(f"can't be read ({error.strerror})", place=str(root)) from error
+
+
+def program(module: str) -> list[str]:
+    """The command line that runs one of our modules with this interpreter."""
+    return [sys.executable, "-m", module]

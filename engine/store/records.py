@@ -1,0 +1,183 @@
+"""What the small files of a run say, as types. Reading accepts this schema and the one before and never raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.store.files import read_json, read_records
+
+FINAL_EVENTS = ("finished", "stopped", "preempted", "failed")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json: written once, when the run is made. `created` is in seconds since 1970."""
+
+    id: str
+    name: str
+    task: str
+    created: float
+    seed: int | None = None
+    study: str | None = None
+    arm: str | None = None
+    parent: str | None = None
+    command: tuple[str, ...] = ()
+    config_hash: str | None = None
+    git_commit: str | None = None
+    host: str | None = None
+    schema: int = 1
+
+
+@dataclass(frozen=True)
+class LaunchRecord:
+    """launch.json: how an attempt was started and by which processes. Times in seconds since 1970."""
+
+    attempt: int
+    created: float
+    host: str
+    boot_id: str | None = None
+    pid_namespace: str | None = None
+    backend: str = "local"
+    command: tuple[str, ...] = ()
+    lock: str | None = None
+    resumed_from_step: int | None = None
+    resumed_from_checkpoint: str | None = None
+    total_steps: int | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    accept_settings: bool = False
+    grace_seconds: float = 120.0
+    launcher_pid: int | None = None
+    supervisor_pid: int | None = None
+    supervisor_ticks: int | None = None
+    trainer_pid: int | None = None
+    trainer_ticks: int | None = None
+    started: float | None = None
+    weaker_evidence: bool = False
+    schema: int = 1
+
+
+@dataclass(frozen=True)
+class ExitRecord:
+    """exit.json: how the trainer ended, as its supervisor saw it. Exactly one of code and signal is set."""
+
+    ended: float
+    code: int | None = None
+    signal: int | None = None
+    rung: str | None = None
+    error: str | None = None
+    schema: int = 1
+
+
+@dataclass(frozen=True)
+class Beat:
+    """beat.json: a sign of life, and when the next is due."""
+
+    time: float
+    next_within_seconds: float
+    schema: int = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of events.jsonl: what the engine says of itself."""
+
+    name: str
+    time: float
+    step: int | None
+    facts: dict[str, Any]
+
+    @property
+    def is_final(self) -> bool:
+        return self.name in FINAL_EVENTS
+
+
+@dataclass(frozen=True)
+class Notes:
+    """notes.json: what people say of a run."""
+
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    star: bool = False
+    archived: bool = False
+
+
+def read_run(path: Path) -> RunRecord | None:
+    """run.json, or None when it is missing or damaged."""
+    return _read(path, RunRecord)
+
+
+def read_launch(path: Path) -> LaunchRecord | None:
+    """launch.json, or None when it is missing or damaged."""
+    return _read(path, LaunchRecord)
+
+
+def read_exit(path: Path) -> ExitRecord | None:
+    """exit.json, or None when it is missing or damaged."""
+    return _read(path, ExitRecord)
+
+
+def read_beat(path: Path) -> Beat | None:
+    """beat.json, or None when it is missing or damaged."""
+    return _read(path, Beat)
+
+
+def read_notes(path: Path) -> Notes:
+    """notes.json; no notes when it is missing or damaged."""
+    return _read(path, Notes) or Notes()
+
+
+def read_events(path: Path) -> tuple[list[Event], int]:
+    """All events of an attempt and the number of damaged lines."""
+    records, damaged = read_records(path)
+    events = []
+    for record in records:
+        name, time, step = record.pop("event", None), record.pop("time", None), record.pop("step", None)
+        if not isinstance(name, str) or not isinstance(time, (int, float)):
+            damaged += 1
+            continue
+        events.append(Event(name, float(time), step if isinstance(step, int) else None, record))
+    return events, damaged
+
+
+def _read(path: Path, record_class: type[Any]) -> Any:
+    content = read_json(path)
+    return None if content is None else from_fields(record_class, content)
+
+
+def from_fields(record_class: type[Any], content: dict[str, Any]) -> Any:
+    """A record from a JSON object; unknown fields are left out, and None comes back if it doesn't fit."""
+    values: dict[str, Any] = {}
+    for name, definition in record_class.__dataclass_fields__.items():
+        if name not in content:
+            continue
+        value = _fit(content[name], str(definition.type))
+        if value is _MISFIT:
+            return None
+        values[name] = value
+    try:
+        return record_class(**values)
+    except TypeError:  # a field without default is missing
+        return None
+
+
+_MISFIT = object()
+
+
+def _fit(value: Any, kind: str) -> Any:
+    """The value as the annotated type, or _MISFIT. The handful of types that our records use."""
+    if value is None:
+        return None if "None" in kind else _MISFIT
+    if kind.startswith("tuple"):
+        fits = isinstance(value, list) and all(isinstance(part, str) for part in value)
+        return tuple(value) if fits else _MISFIT
+    if kind.startswith("dict"):
+        return value if isinstance(value, dict) else _MISFIT
+    if kind.startswith("bool"):
+        return value if isinstance(value, bool) else _MISFIT
+    if kind.startswith("int"):
+        return value if isinstance(value, int) and not isinstance(value, bool) else _MISFIT
+    if kind.startswith("float"):
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else _MISFIT
+    return value if isinstance(value, str) else _MISFIT

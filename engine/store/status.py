@@ -1,0 +1,204 @@
+"""The status of a run: one pure function over evidence. Every answer carries its reason and since when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from engine.store.records import Beat, Event, ExitRecord, LaunchRecord
+
+
+class State(StrEnum):
+    """What a run is doing, or how it ended."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    KILLED = "killed"
+    PREEMPTED = "preempted"
+    STALLED = "stalled"
+    SILENT = "silent"
+    LOST = "lost"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether processes of the run are known or believed to exist."""
+        return self in _LIVE
+
+    @property
+    def is_final(self) -> bool:
+        """Whether only a new attempt can change it (so that nobody needs to look again)."""
+        return self in _FINAL
+
+    @property
+    def glyph(self) -> str:
+        """One character, so that colour never carries the meaning alone."""
+        return _GLYPHS[self]
+
+    @property
+    def ascii_glyph(self) -> str:
+        """The same for terminals without Unicode."""
+        return _ASCII_GLYPHS[self]
+
+
+_LIVE = frozenset({State.STARTING, State.RUNNING, State.STOPPING, State.STALLED})
+_FINAL = frozenset({State.FINISHED, State.STOPPED, State.FAILED, State.KILLED, State.PREEMPTED, State.LOST})
+_GLYPHS = {
+    State.QUEUED: "◌", State.STARTING: "◔", State.RUNNING: "●", State.STOPPING: "◑", State.FINISHED: "✔",
+    State.STOPPED: "■", State.FAILED: "✘", State.KILLED: "☠", State.PREEMPTED: "↺", State.STALLED: "▲",
+    State.SILENT: "?", State.LOST: "∅",
+}  # fmt: skip
+_ASCII_GLYPHS = {
+    State.QUEUED: ".", State.STARTING: "o", State.RUNNING: "*", State.STOPPING: "/", State.FINISHED: "+",
+    State.STOPPED: "#", State.FAILED: "x", State.KILLED: "!", State.PREEMPTED: "~", State.STALLED: "^",
+    State.SILENT: "?", State.LOST: "-",
+}  # fmt: skip
+
+# A supervisor that hasn't even written its pid after this long never started.
+START_PATIENCE_SECONDS = 60.0
+# Another host's clock, and its shared folder's cache, may lag.
+BEAT_SLACK_SECONDS = 100.0
+
+ProcessEvidence = Literal["alive", "zombie", "gone", "unknown"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a run's newest attempt. Times are seconds since 1970 by the viewer's clock."""
+
+    now: float
+    launch: LaunchRecord | None = None
+    final_event: Event | None = None
+    last_event: Event | None = None
+    exit: ExitRecord | None = None
+    same_host: bool = True
+    same_boot: bool = True
+    same_namespace: bool = True
+    supervisor: ProcessEvidence = "unknown"
+    trainer: ProcessEvidence = "unknown"
+    lock_held: bool = False
+    leftovers: tuple[int, ...] = ()
+    beat: Beat | None = None
+    stop_requested: float | None = None
+    last_progress: float | None = None
+    expected_gap_seconds: float | None = None
+    booted: float | None = None
+    created: float | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """The answer: the state, why, and since when (seconds since 1970)."""
+
+    state: State
+    reason: str
+    since: float | None = None
+
+    def age(self, now: float) -> float | None:
+        """Seconds for which the state has held."""
+        return None if self.since is None else max(0.0, now - self.since)
+
+
+def decide(evidence: Evidence) -> Status:
+    """The state of a run, in the order of trust: the engine's word, the supervisor's, the processes, the beats."""
+    launch = evidence.launch
+    if launch is None:
+        if evidence.created is not None and evidence.now - evidence.created > START_PATIENCE_SECONDS:
+            return Status(State.LOST, "it was made but never launched", evidence.created)
+        return Status(State.STARTING, "no attempt has begun yet", evidence.created)
+    if evidence.final_event is not None:
+        return _by_own_word(evidence.final_event)
+    if evidence.exit is not None:
+        return _by_exit(evidence.exit)
+    if not evidence.same_host or not evidence.same_namespace:
+        return _by_beat(evidence, launch)
+    if not evidence.same_boot:
+        return Status(State.LOST, "the machine rebooted", evidence.booted)
+    return _by_processes(evidence, launch)
+
+
+def _by_own_word(event: Event) -> Status:
+    at = f" at step {event.step}" if event.step is not None else ""
+    why = event.facts.get("reason") or event.facts.get("error")
+    reason = f"{event.name}{at}" + (f": {why}" if why else "")
+    return Status(State(event.name), reason, event.time)
+
+
+def _by_exit(exit_record: ExitRecord) -> Status:
+    if exit_record.signal is not None:
+        by = f", by the stop ladder's last rung ({exit_record.rung})" if exit_record.rung else ""
+        return Status(State.KILLED, f"killed by {signal_name(exit_record.signal)}{by}", exit_record.ended)
+    if exit_record.error:
+        return Status(State.FAILED, exit_record.error, exit_record.ended)
+    if exit_record.code == 0:
+        return Status(State.FINISHED, "exit code 0", exit_record.ended)
+    return Status(State.FAILED, f"exit code {exit_record.code}", exit_record.ended)
+
+
+def _by_beat(evidence: Evidence, launch: LaunchRecord) -> Status:
+    where = f"on {launch.host}" if not evidence.same_host else f"in another container on {launch.host}"
+    beat = evidence.beat
+    if beat is None:
+        if evidence.now - launch.created > START_PATIENCE_SECONDS + BEAT_SLACK_SECONDS:
+            return Status(State.SILENT, f"{where}, no sign of life yet", launch.created)
+        return Status(State.STARTING, where, launch.created)
+    overdue = evidence.now - (beat.time + 4 * beat.next_within_seconds + BEAT_SLACK_SECONDS)
+    if overdue > 0:
+        return Status(State.SILENT, f"{where}, its next sign of life is overdue", beat.time)
+    if evidence.stop_requested is not None:
+        return Status(State.STOPPING, where, evidence.stop_requested)
+    return Status(State.RUNNING, where, launch.started or launch.created)
+
+
+def _by_processes(evidence: Evidence, launch: LaunchRecord) -> Status:
+    if evidence.trainer == "alive":
+        return _alive(evidence, launch)
+    if launch.trainer_pid is None:
+        if evidence.supervisor == "alive":
+            return Status(State.STARTING, "the supervisor is starting the trainer", launch.created)
+        if evidence.lock_held:
+            if evidence.last_event is not None:  # the supervisor died before it could write the trainer's pid
+                return _alive(evidence, launch)
+            return Status(State.STARTING, "processes of it are starting", launch.created)
+        if evidence.supervisor == "unknown" and evidence.now - launch.created < START_PATIENCE_SECONDS:
+            return Status(State.STARTING, "the supervisor is starting", launch.created)
+        return Status(State.LOST, "the supervisor died before the trainer started", launch.created)
+    if evidence.supervisor == "alive":
+        # The trainer is gone and its supervisor is about to say how.
+        return Status(State.STOPPING, "the trainer has ended, its supervisor is tidying up", evidence.last_progress)
+    what = "the trainer is a zombie" if evidence.trainer == "zombie" else "the trainer is gone"
+    if evidence.lock_held:
+        pids = ", ".join(str(pid) for pid in evidence.leftovers) or "unknown"
+        reason = f"{what} but processes of it are left (pid {pids}); `heats stop` ends them"
+        return Status(State.LOST, reason, evidence.last_progress or launch.created)
+    reason = f"{what} and left no word, nor did its supervisor"
+    return Status(State.LOST, reason, evidence.last_progress or launch.started or launch.created)
+
+
+def _alive(evidence: Evidence, launch: LaunchRecord) -> Status:
+    alone = "" if evidence.supervisor == "alive" else " without its supervisor"
+    if evidence.stop_requested is not None:
+        return Status(State.STOPPING, f"asked to stop{alone}", evidence.stop_requested)
+    started = launch.started or launch.created
+    if evidence.last_progress is None and (evidence.last_event is None or evidence.last_event.name == "started"):
+        return Status(State.STARTING, f"the trainer is loading{alone}", started)
+    gap = evidence.expected_gap_seconds
+    last = evidence.last_progress
+    if gap is not None and last is not None and evidence.now - last > gap:
+        return Status(State.STALLED, f"alive{alone} but no step for longer than the expected {gap:.0f} s", last)
+    return Status(State.RUNNING, f"the trainer is alive{alone} (pid {launch.trainer_pid or 'unknown'})", started)
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; the number where it has no name."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
