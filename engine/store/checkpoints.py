@@ -210,7 +210,7 @@ def choose(run: RunPaths, wanted: str = "latest", best_mode: str = "min") -> Cho
 def _latest(run: RunPaths, checkpoints: list[Checkpoint]) -> Choice:
     pointer = read_json(run.resume) or {}
     limit = pointer.get("resume_from")
-    passed_over = []
+    passed_over: list[str] = []
     for checkpoint in reversed(checkpoints):
         if checkpoint.emergency or checkpoint.shadowed:
             continue

@@ -30,9 +30,7 @@ def lock_folder() -> Path:
     except OSError as error:
         raise MachineError(f"can't be made ({error.strerror})", place=str(folder)) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise MachineError(
-            "is not a folder of yours", place=str(folder), remedy="remove it or set HEATS_LOCK_DIR"
-        )
+        raise MachineError("is not a folder of yours", place=str(folder), remedy="remove it or set HEATS_LOCK_DIR")
     return folder
 
 

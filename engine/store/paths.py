@@ -166,7 +166,9 @@ def open_store(root: Path) -> Store:
     if record is not None and isinstance(record.get("id"), str):
         return Store(root, record["id"])
     if (root / ".store.json").exists():
-        raise HeatsError("its .store.json is damaged", place=str(root), remedy='restore it, as {"schema": 1, "id": "..."}')
+        raise HeatsError(
+            "its .store.json is damaged", place=str(root), remedy='restore it, as {"schema": 1, "id": "..."}'
+        )
     if _may_become_store(root):
         return Store(root, "empty")
     raise HeatsError(

@@ -105,22 +105,26 @@ class Notes:
 
 def read_run(path: Path) -> RunRecord | None:
     """run.json, or None when it is missing or damaged."""
-    return _read(path, RunRecord)
+    found: RunRecord | None = _read(path, RunRecord)
+    return found
 
 
 def read_launch(path: Path) -> LaunchRecord | None:
     """launch.json, or None when it is missing or damaged."""
-    return _read(path, LaunchRecord)
+    found: LaunchRecord | None = _read(path, LaunchRecord)
+    return found
 
 
 def read_exit(path: Path) -> ExitRecord | None:
     """exit.json, or None when it is missing or damaged."""
-    return _read(path, ExitRecord)
+    found: ExitRecord | None = _read(path, ExitRecord)
+    return found
 
 
 def read_beat(path: Path) -> Beat | None:
     """beat.json, or None when it is missing or damaged."""
-    return _read(path, Beat)
+    found: Beat | None = _read(path, Beat)
+    return found
 
 
 def read_notes(path: Path) -> Notes:
