@@ -102,3 +102,14 @@ def unicode_works() -> bool:
 def state_label(state: State, *, ascii_only: bool = False) -> str:
     """Glyph and word: `● running`."""
     return f"{state.ascii_glyph if ascii_only else state.glyph} {state}"
+
+
+def short(value: float) -> str:
+    """An axis label in at most seven characters: 0.05, 12, 1.5k, 2M, 1e-05."""
+    size = abs(value)
+    for bound, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= bound:
+            return f"{value / bound:.4g}{unit}" if size < 1e12 else f"{value:.1e}"
+    if size and size < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.4g}"

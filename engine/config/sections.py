@@ -82,7 +82,7 @@ class ClipSection(Section):
     kind: Literal["dynamic", "fixed", "none"] = "fixed"
     """fixed clips at max_norm; dynamic follows a running quantile of recent norms."""
     max_norm: PositiveFloat = 1.0
-    """The fixed bound, and the dynamic bound before its window has filled."""
+    """The fixed bound, and the dynamic bound of the very first step."""
     window: PositiveInt = 100
     """dynamic: how many recent accepted steps the quantile is taken over."""
     quantile: Share = 0.9

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from engine.config.options import nearest
 from engine.config.sections import TaskConfig
@@ -42,3 +44,14 @@ def config_class(task_name: str) -> type[TaskConfig]:
     module = importlib.import_module(f"{task_package(task_name)}.config")
     found: type[TaskConfig] = module.Config
     return found
+
+
+def package_folder(task_name: str) -> Path | None:
+    """The folder of a task's package, where its code's git state is found.
+
+    Raises:
+        HeatsError: no task of this name is installed.
+    """
+    spec = importlib.util.find_spec(task_package(task_name))
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    return Path(locations[0]) if locations else None

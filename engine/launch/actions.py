@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.store.paths import AttemptPaths, RunPaths
+from engine.errors import HeatsError, MachineError
+from engine.launch.linger import logout_warning
+from engine.store import host, lock
+from engine.store.evidence import gather, leftovers
+from engine.store.paths import AttemptPaths, RunPaths, Store, create_store, open_store, program
+from engine.store.records import LaunchRecord, read_launch, read_run, write_launch
+from engine.store.requests import clear, request_stop
+from engine.store.status import State, decide
+
+GRACE_SECONDS = 120.0
+_START_SECONDS = 60.0
+_LET_GO_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -27,12 +43,14 @@ class LaunchRequest:
 
 @dataclass(frozen=True)
 class Started:
-    """An attempt under way: its run, its folder, and what was passed over to find its checkpoint."""
+    """An attempt under way: its run, its folder, and what a person should know about how it came to start."""
 
     run: RunPaths
     attempt: AttemptPaths
     resumed_from_step: int | None = None
     passed_over: tuple[str, ...] = ()
+    """Newer checkpoints that can't be used, each with its reason."""
+    warnings: tuple[str, ...] = ()
 
 
 def launch(root: Path, request: LaunchRequest) -> Started:
@@ -42,7 +60,37 @@ def launch(root: Path, request: LaunchRequest) -> Started:
         HeatsError: a bad config, or a folder that is no store.
         MachineError: the store can't be written, or no process can be started.
     """
-    raise NotImplementedError
+    # Only who launches needs pydantic and the task's options; stopping must stay quick.
+    from engine.config.resolve import config_hash, dump_yaml, resolve
+    from engine.config.tasks import config_class, package_folder
+    from engine.store.create import claim_attempt, create_run
+
+    values = dict(request.values)
+    if request.seed is not None:
+        values["seed"] = request.seed
+    config = resolve(config_class(request.task), values, place=request.place)
+    store = create_store(root)
+    run = create_run(
+        store,
+        task=request.task,
+        slug=config.slug(),
+        config_yaml=dump_yaml(config),
+        config_hash=config_hash(config),
+        name=request.name,
+        seed=config.seed,
+        tags=request.tags,
+        note=request.note,
+        command=request.command,
+        code=package_folder(request.task),
+    )
+    descriptor = _take_lock(store, run)
+    try:
+        attempt = claim_attempt(run)
+        record = _launch_record(store, run, attempt, total_steps=config.train.max_steps)
+        _start(attempt, record, descriptor)
+    finally:
+        os.close(descriptor)
+    return Started(run, attempt, warnings=_warnings())
 
 
 def resume(
@@ -54,21 +102,183 @@ def resume(
 ) -> Started:
     """Start a new attempt of a run from its newest valid checkpoint, or from the one of `from_step`.
 
+    Args:
+        run: which run.
+        overrides: options to change from here on, by dotted key; recorded with the attempt.
+        from_step: resume from this checkpoint; what lies past it is shadowed.
+        accept_settings: resume although settings that change bits (torch version, threads, ...) differ.
+
     Raises:
         HeatsError: it is still running, already finished, or the checkpoint asked for can't be used.
         MachineError: the run's folder can't be written, or no process can be started.
     """
-    raise NotImplementedError
+    from engine.config.resolve import changed_options
+    from engine.store.checkpoints import choose
+    from engine.store.create import claim_attempt
+    from engine.store.stored_config import apply_overrides, effective_config
+
+    store = open_store(run.folder.parent)
+    before = effective_config(run)
+    config = apply_overrides(before, overrides or {}, place=run.id)
+    _refuse_if_running(run)
+    descriptor = _take_lock(store, run)
+    try:
+        wanted = "latest" if from_step is None else str(from_step)
+        choice = choose(run, wanted, config.evaluation.best_mode)
+        step = choice.checkpoint.step if choice.checkpoint else 0
+        if step >= config.train.max_steps:
+            raise HeatsError(
+                f"it is already at step {step:,} of {config.train.max_steps:,}",
+                place=run.id,
+                remedy=f"give it more with --override train.max_steps={2 * step}",
+            )
+        clear(run)
+        attempt = claim_attempt(run)
+        record = _launch_record(
+            store,
+            run,
+            attempt,
+            total_steps=config.train.max_steps,
+            resumed_from_step=step,
+            resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
+            overrides=changed_options(before, config),
+            accept_settings=accept_settings,
+        )
+        _start(attempt, record, descriptor)
+    finally:
+        os.close(descriptor)
+    return Started(run, attempt, step, choice.passed_over, _warnings())
 
 
 def stop(run: RunPaths, *, now: bool = False) -> None:
-    """Ask a live run to stop: request file and SIGTERM; the supervisor walks the rest of the ladder. Returns at once.
+    """Ask a live run to stop: request file and SIGTERM; its supervisor walks the rest of the ladder. Returns at once.
+
+    Where the supervisor is gone the trainer is told directly, and processes left behind by a dead trainer are ended.
 
     Args:
         run: which run.
         now: leave without a last checkpoint.
 
     Raises:
-        HeatsError: it isn't running (its status is said), or runs on another host that can't be signalled.
+        HeatsError: it isn't running; its status is said.
+        MachineError: the run's folder can't be written.
     """
-    raise NotImplementedError
+    attempts = run.attempts()
+    attempt = attempts[-1] if attempts else None
+    evidence = gather(run, attempt, read_run(run.record))
+    status = decide(evidence)
+    launched = evidence.launch
+    if attempt is None or launched is None:
+        raise HeatsError(f"it can't be stopped: {status.reason}", place=run.id)
+    if evidence.leftovers:
+        for pid in evidence.leftovers:
+            _signal(pid, signal.SIGKILL if now else signal.SIGTERM)
+        return
+    if not (status.state.is_live or status.state is State.SILENT):
+        raise HeatsError(f"it is not running: it is {status.state} ({status.reason})", place=run.id)
+    request_stop(run, attempt.number, now=now)
+    if not (evidence.same_host and evidence.same_boot and evidence.same_namespace):
+        return  # its supervisor reads the request from the shared folder
+    if evidence.supervisor == "alive" and launched.supervisor_pid is not None:
+        _signal(launched.supervisor_pid, signal.SIGTERM)
+        return
+    trainer = launched.trainer_pid if evidence.trainer == "alive" else None
+    for pid in [trainer] if trainer is not None else leftovers(launched):
+        _signal(pid, signal.SIGTERM)
+        if now:
+            _signal(pid, signal.SIGTERM)
+
+
+def kill_unsupervised(run: RunPaths) -> None:
+    """The last rung for a run without a supervisor: SIGKILL to its trainer, everything below it, and leftovers.
+
+    Does nothing where a supervisor is alive, since it climbs the ladder itself.
+    """
+    attempts = run.attempts()
+    if not attempts:
+        return
+    evidence = gather(run, attempts[-1])
+    if evidence.launch is None or evidence.supervisor == "alive" or not evidence.lock_held:
+        return
+    holders = leftovers(evidence.launch)
+    below = [pid for holder in holders for pid in host.descendants(holder)]
+    for pid in {*holders, *below}:
+        _signal(pid, signal.SIGKILL)
+
+
+def _take_lock(store: Store, run: RunPaths) -> int:
+    try:
+        descriptor = lock.acquire(lock.lock_path(store.id, run.id), patience_seconds=_LET_GO_SECONDS)
+    except OSError as error:
+        raise MachineError(f"its lock can't be taken ({error.strerror})", place=run.id) from error
+    if descriptor is None:
+        holders = ", ".join(map(str, host.lock_holders(lock.lock_path(store.id, run.id)))) or "unknown"
+        raise HeatsError(
+            f"processes of it are left (pid {holders})", place=run.id, remedy=f"end them with `heats stop {run.id}`"
+        )
+    return descriptor
+
+
+def _refuse_if_running(run: RunPaths) -> None:
+    attempts = run.attempts()
+    if not attempts:
+        return
+    status = decide(gather(run, attempts[-1], read_run(run.record)))
+    if status.state.is_live or status.state is State.SILENT:
+        raise HeatsError(
+            f"it is still {status.state} ({status.reason})", place=run.id, remedy=f"stop it first: heats stop {run.id}"
+        )
+
+
+def _launch_record(store: Store, run: RunPaths, attempt: AttemptPaths, **facts: Any) -> LaunchRecord:
+    return LaunchRecord(
+        attempt=attempt.number,
+        created=time.time(),
+        host=host.host_name(),
+        boot_id=host.boot_id(),
+        pid_namespace=host.pid_namespace(),
+        command=(*program("engine.train"), str(run.folder), "--attempt", str(attempt.number)),
+        folder=os.getcwd(),
+        lock=str(lock.lock_path(store.id, run.id)),
+        grace_seconds=float(os.environ.get("HEATS_GRACE_SECONDS", GRACE_SECONDS)),
+        launcher_pid=os.getpid(),
+        **facts,
+    )
+
+
+def _start(attempt: AttemptPaths, record: LaunchRecord, lock_descriptor: int) -> None:
+    """Start the supervisor and wait until it has started the trainer."""
+    write_launch(attempt, record)
+    command = [*program("engine.launch.supervisor"), str(attempt.folder), str(lock_descriptor)]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=(lock_descriptor,),
+            timeout=_START_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(f"its supervisor can't be started ({error})", place=str(attempt.folder)) from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise MachineError(said[-1] if said else "its supervisor died at once", place=str(attempt.folder))
+
+
+def _warnings() -> tuple[str, ...]:
+    warning = logout_warning()
+    return (warning,) if warning else ()
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def last_launch(run: RunPaths) -> LaunchRecord | None:
+    """How the newest attempt was launched; None before the first."""
+    attempts = run.attempts()
+    return read_launch(attempts[-1].launch) if attempts else None

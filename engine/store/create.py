@@ -11,7 +11,6 @@ import string
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,9 @@ from engine.errors import MachineError
 from engine.store import host
 from engine.store.files import fsync_folder, write_atomic, write_json
 from engine.store.paths import AttemptPaths, RunPaths, Store
-from engine.store.records import LaunchRecord, RunRecord
+from engine.store.records import RunRecord, write_launch, write_run
+
+__all__ = ["claim_attempt", "create_run", "environment", "new_run_id", "write_launch"]
 
 _ALPHABET = string.digits + string.ascii_lowercase
 
@@ -70,7 +71,7 @@ def create_run(
             id=run.id, name=name or slug, task=task, created=now, seed=seed, study=study, arm=arm, parent=parent,
             command=command, config_hash=config_hash, git_commit=commit, host=host.host_name(),
         )  # fmt: skip
-        write_json(run.record, _plain(record))
+        write_run(run.record, record)
     except (OSError, MachineError) as error:
         shutil.rmtree(run.folder, ignore_errors=True)
         if isinstance(error, MachineError):
@@ -116,15 +117,6 @@ def claim_attempt(run: RunPaths) -> AttemptPaths:
         return attempt
 
 
-def write_launch(attempt: AttemptPaths, record: LaunchRecord) -> None:
-    """Write launch.json: the launcher does once, then the supervisor with what it learns.
-
-    Raises:
-        MachineError: the attempt's folder can't be written.
-    """
-    write_json(attempt.launch, _plain(record))
-
-
 def environment() -> dict[str, Any]:
     """What the run stands on, from this interpreter's point of view; torch's own view is in the `started` event."""
     packages = {found.metadata["Name"]: found.version for found in distributions() if found.metadata["Name"]}
@@ -167,7 +159,3 @@ def _code_state(code: Path | None) -> tuple[str | None, bytes]:
     if commit is None:
         return None, b""
     return commit.decode().strip(), git("diff", "HEAD", "--binary", "--no-ext-diff") or b""
-
-
-def _plain(record: RunRecord | LaunchRecord) -> dict[str, Any]:
-    return asdict(record)

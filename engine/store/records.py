@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.store.files import read_json, read_records
+from engine.store.files import read_json, read_records, write_json
+from engine.store.paths import AttemptPaths
 
 FINAL_EVENTS = ("finished", "stopped", "preempted", "failed")
 
@@ -32,7 +33,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class LaunchRecord:
-    """launch.json: how an attempt was started and by which processes. Times in seconds since 1970."""
+    """launch.json: how an attempt was started (`folder` is its working folder) and by which processes.
+
+    Times are seconds since 1970; ticks are clock ticks since boot.
+    """
 
     attempt: int
     created: float
@@ -41,6 +45,7 @@ class LaunchRecord:
     pid_namespace: str | None = None
     backend: str = "local"
     command: tuple[str, ...] = ()
+    folder: str | None = None
     lock: str | None = None
     resumed_from_step: int | None = None
     resumed_from_checkpoint: str | None = None
@@ -101,6 +106,42 @@ class Notes:
     note: str = ""
     star: bool = False
     archived: bool = False
+
+
+def write_run(path: Path, record: RunRecord) -> None:
+    """Write run.json, once.
+
+    Raises:
+        MachineError: the folder can't be written.
+    """
+    write_json(path, asdict(record))
+
+
+def write_launch(attempt: AttemptPaths, record: LaunchRecord) -> None:
+    """Write launch.json: the launcher does once, then the supervisor with what it learns.
+
+    Raises:
+        MachineError: the attempt's folder can't be written.
+    """
+    write_json(attempt.launch, asdict(record))
+
+
+def write_exit(path: Path, record: ExitRecord) -> None:
+    """Write exit.json.
+
+    Raises:
+        MachineError: the folder can't be written.
+    """
+    write_json(path, asdict(record))
+
+
+def write_beat(path: Path, record: Beat) -> None:
+    """Write beat.json.
+
+    Raises:
+        MachineError: the folder can't be written.
+    """
+    write_json(path, asdict(record))
 
 
 def read_run(path: Path) -> RunRecord | None:

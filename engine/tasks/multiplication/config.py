@@ -19,6 +19,20 @@ from engine.config.sections import (
     TrainSection,
 )
 
+HELD_OUT_SHARE = 10
+"""One pair in so many is for validation, and as many are for testing."""
+FEWEST_PAIRS = 100
+"""Below this a held-out split has fewer than ten pairs, and its figures say nothing."""
+
+
+def count_pairs(min_digits: int, max_digits: int) -> int:
+    """How many unordered pairs (a <= b) there are of operands with min_digits to max_digits digits.
+
+    Operands have no leading zeros, so zero itself is none: one digit is 1 to 9, one or two digits are 1 to 99.
+    """
+    operands: int = 10**max_digits - 10 ** (min_digits - 1)
+    return operands * (operands + 1) // 2
+
 
 class ModelSection(Section):
     """The encoder-decoder transformer."""
@@ -34,9 +48,10 @@ class ModelSection(Section):
     num_latent: PositiveInt = 8
     """latent: how many latent tokens."""
     latent_rounds: PositiveInt = 1
-    """latent: how often the latents read the memory and think."""
+    """latent: how often the latents read the memory and think; all rounds share their weights."""
     positions: Literal["learned", "abacus"] = "learned"
-    """learned: one embedding a place; abacus: one a digit's significance within its number (arXiv 2405.17399)."""
+    """learned: one embedding a place; abacus: one a digit's significance within its number (arXiv 2405.17399), the
+    same for operands and a product written in reverse, and one for which operand it belongs to."""
     dropout: Share = 0.0
     """Share of activations dropped in training."""
 
@@ -51,7 +66,7 @@ class MultiplicationDataSection(DataSection):
     """Which products to learn."""
 
     min_digits: PositiveInt = 1
-    """Fewest digits of an operand."""
+    """Fewest digits of an operand. Operands have no leading zeros: one digit is 1 to 9."""
     max_digits: PositiveInt = 2
     """Most digits of an operand."""
     reverse: bool = True
@@ -60,6 +75,8 @@ class MultiplicationDataSection(DataSection):
     """Write operands with leading zeros up to max_digits."""
     max_pairs: PositiveInt = 1_000_000
     """Where there are more unordered pairs than this, so many are sampled without replacement."""
+    max_eval_pairs: PositiveInt = 2500
+    """Most held-out pairs used in one evaluation, each in both orders; the rest of the split is left out."""
 
     @model_validator(mode="after")
     def _range_holds_pairs(self) -> MultiplicationDataSection:
@@ -69,6 +86,18 @@ class MultiplicationDataSection(DataSection):
             )
         if self.max_digits > 9:
             raise ValueError(f"data.max_digits ({self.max_digits}) is above 9, the most that is supported")
+        pairs = count_pairs(self.min_digits, self.max_digits)
+        if pairs < FEWEST_PAIRS:
+            raise ValueError(
+                f"data.min_digits ({self.min_digits}) to data.max_digits ({self.max_digits}) holds {pairs} unordered "
+                f"pairs, too few to hold a tenth out for validation and a tenth for testing (at least {FEWEST_PAIRS} "
+                f"are needed); raise data.max_digits"
+            )
+        if self.max_pairs < FEWEST_PAIRS:
+            raise ValueError(
+                f"data.max_pairs ({self.max_pairs}) leaves too few pairs to hold a tenth out for validation and a "
+                f"tenth for testing; give at least {FEWEST_PAIRS}"
+            )
         return self
 
 
@@ -78,7 +107,8 @@ class LossSection(Section):
     accuracy_weight: NonNegativeFloat = 0.5
     """Weight of 1 - mean probability of the whole answer, a differentiable stand-in for exact match."""
     column_sum_weight: NonNegativeFloat = 0.0
-    """Weight of an auxiliary head that predicts the running column sums (arXiv 2510.00184)."""
+    """Weight of an auxiliary head that predicts the running column sum of every digit, the products of digits that
+    fall into its column plus the carry (arXiv 2510.00184); there is no such head at 0."""
 
 
 class TeacherForcingSection(Section):

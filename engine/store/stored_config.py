@@ -1,0 +1,44 @@
+"""The config that a run's next attempt will train by: what was stored, and every override since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.config.resolve import flatten, parse_overrides, read_yaml_file, resolve
+from engine.config.sections import TaskConfig
+from engine.config.tasks import config_class
+from engine.errors import HeatsError
+from engine.store.paths import RunPaths
+from engine.store.records import read_launch, read_run
+
+__all__ = ["apply_overrides", "effective_config", "parse_overrides"]
+
+
+def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> TaskConfig:
+    """The stored config with the overrides of all attempts (or those up to one) applied in order.
+
+    Raises:
+        HeatsError: config.yaml or run.json is missing or damaged, or the task isn't installed.
+    """
+    record = read_run(run.record)
+    if record is None:
+        raise HeatsError("its run.json is missing or damaged", place=run.id, remedy="see `heats show`")
+    values = read_yaml_file(run.config)
+    for attempt in run.attempts():
+        if up_to_attempt is not None and attempt.number > up_to_attempt:
+            break
+        launch = read_launch(attempt.launch)
+        for key, change in (launch.overrides if launch else {}).items():
+            if isinstance(change, dict) and "to" in change:
+                values[key] = change["to"]
+    return resolve(config_class(record.task), values, place=str(run.config))
+
+
+def apply_overrides(config: TaskConfig, overrides: Mapping[str, Any], *, place: str | None = None) -> TaskConfig:
+    """A config with some options changed.
+
+    Raises:
+        HeatsError: an unknown key, a wrong type, or values that don't fit together.
+    """
+    return resolve(type(config), flatten(config.model_dump()) | dict(overrides), place=place)

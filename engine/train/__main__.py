@@ -1,0 +1,84 @@
+"""`python -m engine.train RUN_DIR`: train one attempt of a run, to its end or until asked to stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from engine.errors import HeatsError
+from engine.store import host
+from engine.store.create import claim_attempt
+from engine.store.paths import AttemptPaths, RunPaths
+from engine.store.records import LaunchRecord, read_launch, read_run, write_launch
+from engine.train.control import Control, LeaveNow
+from engine.train.events import EventLog
+
+
+def main(words: list[str] | None = None) -> int:
+    """Train; the exit code is 0 (finished or stopped), 75 (preempted), 1 (failed) or 2 (misuse)."""
+    parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="the run's folder")
+    parser.add_argument("--attempt", type=int, help="the attempt prepared for this process; a new one without it")
+    parser.add_argument("--log-level", default=os.environ.get("HEATS_LOG_LEVEL", "INFO"))
+    parser.add_argument("--log-json", action="store_true", default=os.environ.get("HEATS_LOG_JSON") == "1")
+    arguments = parser.parse_args(words)
+    run = RunPaths(arguments.run_dir.absolute())
+    try:
+        if read_run(run.record) is None:
+            raise HeatsError("is no run's folder (its run.json is missing or damaged)", place=str(run.folder))
+        attempt = run.attempt(arguments.attempt) if arguments.attempt else _unsupervised_attempt(run)
+        launch = read_launch(attempt.launch)
+        if launch is None:
+            raise HeatsError(f"attempt {attempt.number} was not prepared", place=run.id)
+    except HeatsError as error:
+        print(f"heats: {error}", file=sys.stderr)
+        return error.exit_code
+    # Signals are ours before torch is: a run stopped in the seconds of its import must say so, not die of it.
+    control = Control(run, attempt.number)
+    control.install()
+    events = EventLog(attempt.events)
+    events.write("started", launch.resumed_from_step or 0, pid=os.getpid(), ticks=host.start_ticks(os.getpid()))
+    try:
+        from engine.train import attempt as training
+
+        return training.train_attempt(
+            run, attempt, launch, control, events, log_level=arguments.log_level, log_json=arguments.log_json
+        )
+    except LeaveNow:
+        events.write("stopped", launch.resumed_from_step or 0, reason="left before the first step")
+        return 0
+
+
+def _unsupervised_attempt(run: RunPaths) -> AttemptPaths:
+    """An attempt for a run that somebody trains by hand, in the foreground."""
+    from engine.store.checkpoints import choose
+
+    chosen = choose(run).checkpoint
+    attempt = claim_attempt(run)
+    record = LaunchRecord(
+        attempt=attempt.number,
+        created=time.time(),
+        started=time.time(),
+        host=host.host_name(),
+        boot_id=host.boot_id(),
+        pid_namespace=host.pid_namespace(),
+        command=tuple(sys.argv),
+        folder=os.getcwd(),
+        resumed_from_step=chosen.step if chosen else None,
+        resumed_from_checkpoint=chosen.folder.name if chosen else None,
+        trainer_pid=os.getpid(),
+        trainer_ticks=host.start_ticks(os.getpid()),
+    )
+    write_launch(attempt, record)
+    return attempt
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is written and closed; what libraries do at exit only takes time and litters the log.
+    os._exit(code)

@@ -1,0 +1,73 @@
+"""How an attempt is asked to end, or to save now: signals and request files, both seen at step boundaries only."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import Literal
+
+from engine.store.paths import RunPaths
+from engine.store.requests import read_stop, take_checkpoint_request
+
+PREEMPTED_EXIT_CODE = 75
+"""EX_TEMPFAIL: the attempt was preempted and should be queued again."""
+
+
+class LeaveNow(BaseException):
+    """Raised in the main thread when the run must end without a last checkpoint."""
+
+
+class Control:
+    """The wishes of people and schedulers. Handlers only set flags.
+
+    SIGTERM and SIGINT ask to stop, a second one to leave at once; SIGUSR1 and SIGUSR2 mean preemption, and so does a
+    SIGTERM under SLURM that no stop request goes with. SIGHUP is ignored.
+    """
+
+    def __init__(self, run: RunPaths, attempt: int) -> None:
+        self._run = run
+        self._attempt = attempt
+        self.ending: Literal["stopped", "preempted"] | None = None
+        self.save_now = False
+        self._may_leave = True
+
+    def install(self) -> None:
+        """Take over the signals. Main thread only."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, self._on_preempt)
+
+    def look(self) -> None:
+        """Look for request files; called now and then from the metrics thread, never in a step."""
+        request = read_stop(self._run)
+        if request is not None and request.attempt == self._attempt and self.ending is None:
+            self.ending = "stopped"
+        if take_checkpoint_request(self._run.requests):
+            self.save_now = True
+
+    def seal(self) -> None:
+        """From now on nothing interrupts: the last words are being written."""
+        self._may_leave = False
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        if self.ending == "stopped" and self._signalled:
+            if self._may_leave:
+                self._may_leave = False
+                raise LeaveNow
+            return
+        self._signalled = True
+        request = read_stop(self._run)
+        asked = request is not None and request.attempt == self._attempt
+        if request is not None and asked and request.now and self._may_leave:
+            self._may_leave = False
+            raise LeaveNow
+        self.ending = "preempted" if "SLURM_JOB_ID" in os.environ and not asked else "stopped"
+
+    _signalled = False
+
+    def _on_preempt(self, number: int, frame: FrameType | None) -> None:
+        if self.ending is None:
+            self.ending = "preempted"

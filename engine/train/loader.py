@@ -1,0 +1,106 @@
+"""Batches by index. The order is a function of (seed, epoch), the position one integer, and workers hold no state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from engine.config.sections import DataSection
+from engine.train.task import Batch, BatchKey, TrainingData
+
+_WorkItem = tuple[int, int, Tensor]
+
+
+class IndexLoader:
+    """An endless stream of batches, epoch after epoch, that can start at any position.
+
+    Incomplete last batches are dropped (the next epoch's order differs, so no sample is left out for good), unless
+    there is less than one batch.
+
+    Args:
+        data: what to gather from.
+        batch_size: samples a batch.
+        seed: governs the order and each batch's key.
+        options: workers and prefetching; none of these changes what is in a batch.
+    """
+
+    def __init__(self, data: TrainingData, batch_size: int, seed: int, options: DataSection) -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.seed = seed
+        self.options = options
+        self.batches_per_epoch = max(1, len(data) // batch_size)
+
+    def epoch_order(self, epoch: int) -> Tensor:
+        """The order of the samples in an epoch: (N,) int64."""
+        generator = BatchKey(self.seed, epoch, -1).generator()
+        return torch.randperm(len(self.data), generator=generator)
+
+    def batches(self, position: int) -> Iterator[Batch]:
+        """All batches from a position on (the number of batches consumed before)."""
+        if self.options.num_workers == 0:
+            for epoch, index, indices in _work(self, position):
+                yield self.data.gather(indices, BatchKey(self.seed, epoch, index))
+            return
+        while True:
+            end = None if self.options.persistent_workers else self._epoch_end(position)
+            yield from self._from_workers(position, end)
+            assert end is not None
+            position = end
+
+    def _epoch_end(self, position: int) -> int:
+        return (position // self.batches_per_epoch + 1) * self.batches_per_epoch
+
+    def _from_workers(self, position: int, end: int | None) -> Iterator[Batch]:
+        loader: DataLoader[Any] = DataLoader(
+            _Gathering(self.data, self.seed),
+            sampler=_WorkSampler(self, position, end),
+            batch_size=None,
+            num_workers=self.options.num_workers,
+            pin_memory=self.options.pin_memory,
+            prefetch_factor=self.options.prefetch_factor,
+            # Merely iterating a DataLoader draws from the global generator unless it has one of its own.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        yield from loader
+
+
+def _work(loader: IndexLoader, position: int, end: int | None = None) -> Iterator[_WorkItem]:
+    order_epoch, order = -1, torch.empty(0, dtype=torch.int64)
+    while end is None or position < end:
+        epoch, index = divmod(position, loader.batches_per_epoch)
+        if epoch != order_epoch:
+            order_epoch, order = epoch, loader.epoch_order(epoch)
+        yield epoch, index, order[index * loader.batch_size : (index + 1) * loader.batch_size]
+        position += 1
+
+
+class _WorkSampler(Sampler[_WorkItem]):
+    def __init__(self, loader: IndexLoader, position: int, end: int | None) -> None:
+        self._arguments = (loader, position, end)
+
+    def __iter__(self) -> Iterator[_WorkItem]:
+        return _work(*self._arguments)
+
+
+class _Gathering(Dataset[Batch]):
+    """Runs in the worker: gathers the batch that an item of work names."""
+
+    def __init__(self, data: TrainingData, seed: int) -> None:
+        self._data = data
+        self._seed = seed
+
+    def __getitem__(self, item: _WorkItem) -> Batch:
+        epoch, index, indices = item
+        return self._data.gather(indices, BatchKey(self._seed, epoch, index))
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch on the device; pinned memory is copied without waiting."""
+    if device.type == "cpu":
+        return batch
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

@@ -1,0 +1,19 @@
+"""Which loss term moves the weights: each term's share of the gradient, measured now and then."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from engine.train.task import LossTerms
+
+
+def gradient_shares(terms: LossTerms, model: nn.Module) -> dict[str, float | Tensor]:
+    """Each term's part in the sum of all terms' gradient norms, as `share/<term>`; the graph stays usable."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    norms = {}
+    for name, (weight, value) in terms.items():
+        gradients = torch.autograd.grad(weight * value.float(), parameters, retain_graph=True, allow_unused=True)
+        norms[name] = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+    total = torch.stack(list(norms.values())).sum()
+    return {f"share/{name}": norm / total for name, norm in norms.items()}

@@ -1,0 +1,138 @@
+"""Everything that influences training, in one object that is saved and restored as a whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.config.sections import EvaluationSection, TaskConfig
+from engine.errors import HeatsError
+from engine.train import random_state
+from engine.train.checkpoint import Loaded, restore_model, restore_optimizer
+from engine.train.clipping import Clipper
+from engine.train.guard import Guard
+from engine.train.precision import Precision
+from engine.train.task import Task
+
+_TASK_STREAM = 0x7A51
+
+
+@dataclass
+class BestTracker:
+    """The best evaluation so far, and for how many evaluations there was no gain."""
+
+    options: EvaluationSection
+    value: float = math.nan
+    step: int = 0
+    stale: int = 0
+
+    def take(self, value: float | None, step: int) -> bool:
+        """Take in an evaluation; whether it is the best so far. NaN and absent metrics never are."""
+        if value is None or math.isnan(value) or not self._beats(value):
+            self.stale += 1
+            return False
+        self.value, self.step, self.stale = value, step, 0
+        return True
+
+    def _beats(self, value: float) -> bool:
+        if math.isnan(self.value):
+            return True
+        gain = value - self.value if self.options.best_mode == "max" else self.value - value
+        return gain > self.options.min_gain
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether early stopping is due."""
+        return 0 < self.options.patience <= self.stale
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value.hex(), "step": self.step, "stale": self.stale}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.value, self.step, self.stale = float.fromhex(state["value"]), state["step"], state["stale"]
+
+
+class TrainState:
+    """The model, the optimizer and all that goes with them. `step` counts optimizer steps, `position` batches."""
+
+    def __init__(
+        self,
+        config: TaskConfig,
+        task: Task[Any],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+        device: torch.device,
+    ) -> None:
+        self.task = task
+        self.model = model
+        self.optimizer = optimizer
+        self.precision = precision
+        self.clipper = Clipper(config.clip, config.optim.lr, device)
+        self.guard = Guard(config.guard, device)
+        self.best = BestTracker(config.evaluation)
+        self.generator = torch.Generator().manual_seed(config.seed * 1_000_003 + _TASK_STREAM)
+        self.step = 0
+        self.position = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """All state but tensors of model and optimizer, random generators last."""
+        scaler = self.precision.scaler
+        return {
+            "schema": 1,
+            "step": self.step,
+            "position": self.position,
+            "scaler": _exact(scaler.state_dict()) if scaler is not None else None,
+            "clipper": self.clipper.state_dict(),
+            "guard": self.guard.state_dict(),
+            "best": self.best.state_dict(),
+            "task": self.task.state_dict(),
+            "task_generator": random_state.encode_generator(self.generator.get_state()),
+            "random": random_state.capture(),
+        }
+
+    def load(self, loaded: Loaded) -> None:
+        """Restore a checkpoint. The global generators come last: nothing may be drawn before the first batch.
+
+        Raises:
+            HeatsError: something is missing, doesn't fit, or can't be trained on from.
+        """
+        restore_model(self.task.trainable_module(self.model), loaded.model, loaded.aliases)
+        restore_optimizer(self.optimizer, self.task.trainable_module(self.model), loaded.optimizer)
+        state = loaded.state
+        try:
+            self.step = state["step"]
+            self.position = state["position"]
+            self._load_scaler(state["scaler"])
+            self.clipper.load_state_dict(state["clipper"])
+            self.guard.load_state_dict(state["guard"])
+            self.best.load_state_dict(state["best"])
+            self.task.load_state_dict(state["task"])
+            self.generator.set_state(random_state.decode_generator(state["task_generator"]))
+            random_state.restore(state["random"])
+        except KeyError as error:
+            raise HeatsError(
+                f"the checkpoint of step {loaded.step} lacks {error}", remedy="resume from another with --from"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise HeatsError(f"the checkpoint of step {loaded.step} doesn't fit: {error}") from None
+
+    def _load_scaler(self, saved: dict[str, Any] | None) -> None:
+        scaler = self.precision.scaler
+        if scaler is None or saved is None:
+            return
+        values = {key: float.fromhex(value) if isinstance(value, str) else value for key, value in saved.items()}
+        if values["scale"] == 0:
+            raise HeatsError(
+                "the loss scale in this checkpoint has fallen to 0, which turns weights into NaN",
+                remedy="resume from an earlier step with --from",
+            )
+        scaler.load_state_dict(values)
+
+
+def _exact(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.hex() if isinstance(value, float) else value for key, value in values.items()}
