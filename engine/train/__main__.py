@@ -22,6 +22,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.train", description=__doc__)
     parser.add_argument("run_dir", type=Path, help="the run's folder")
     parser.add_argument("--attempt", type=int, help="the attempt prepared for this process; a new one without it")
+    parser.add_argument("--stop-at", type=int, help="stop after this step, as if asked to")
     parser.add_argument("--log-level", default=os.environ.get("HEATS_LOG_LEVEL", "INFO"))
     parser.add_argument("--log-json", action="store_true", default=os.environ.get("HEATS_LOG_JSON") == "1")
     arguments = parser.parse_args(words)
@@ -37,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
         print(f"heats: {error}", file=sys.stderr)
         return error.exit_code
     # Signals are ours before torch is: a run stopped in the seconds of its import must say so, not die of it.
-    control = Control(run, attempt.number)
+    control = Control(run, attempt.number, arguments.stop_at)
     control.install()
     events = EventLog(attempt.events)
     events.write("started", launch.resumed_from_step or 0, pid=os.getpid(), ticks=host.start_ticks(os.getpid()))

@@ -27,7 +27,7 @@ _REPLACED = ".replaced-"
 
 
 def model_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A model's tensors by name, contiguous and on the CPU, and the names that are aliases of others (tied weights)."""
+    """A model's tensors by name, and the names that are aliases of others (tied weights)."""
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     first: dict[tuple[int, int, torch.Size, tuple[int, ...]], str] = {}
@@ -38,7 +38,7 @@ def model_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
             aliases[name] = first[place]
             continue
         first[place] = name
-        tensors[name] = tensor.to("cpu").contiguous()
+        tensors[name] = tensor
     return tensors, aliases
 
 
@@ -51,8 +51,13 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
             if value is None:
                 continue
             assert isinstance(value, Tensor), f"the optimizer keeps {key} as a {type(value).__name__}"
-            tensors[f"{names[id(parameter)]}//{key}"] = value.detach().to("cpu").contiguous()
+            tensors[f"{names[id(parameter)]}//{key}"] = value.detach()
     return tensors
+
+
+def _host_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As safetensors wants them: on the CPU and contiguous."""
+    return {name: tensor.to("cpu").contiguous() for name, tensor in tensors.items()}
 
 
 def restore_model(model: nn.Module, tensors: dict[str, Tensor], aliases: dict[str, str]) -> None:
@@ -137,8 +142,8 @@ def write(
         _check_space(run.checkpoints, [*tensors.values(), *moments.values()])
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        save_file(tensors, temporary / stored.MODEL, metadata={"aliases": json.dumps(aliases)})
-        save_file(moments, temporary / stored.OPTIMIZER)
+        save_file(_host_copies(tensors), temporary / stored.MODEL, metadata={"aliases": json.dumps(aliases)})
+        save_file(_host_copies(moments), temporary / stored.OPTIMIZER)
         (temporary / stored.STATE).write_text(json.dumps(state))
         files = {name: _sync_and_hash(temporary / name) for name in stored.FILES}
         manifest = {

@@ -10,6 +10,7 @@ from typing import Literal
 from engine.store.paths import RunPaths
 from engine.store.requests import read_stop, take_checkpoint_request
 
+Ending = Literal["stopped", "preempted"]
 PREEMPTED_EXIT_CODE = 75
 """EX_TEMPFAIL: the attempt was preempted and should be queued again."""
 
@@ -25,12 +26,21 @@ class Control:
     SIGTERM under SLURM that no stop request goes with. SIGHUP is ignored.
     """
 
-    def __init__(self, run: RunPaths, attempt: int) -> None:
+    def __init__(self, run: RunPaths, attempt: int, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        """Stop of itself after this step, for tests that need a cut at an exact place."""
         self._run = run
         self._attempt = attempt
-        self.ending: Literal["stopped", "preempted"] | None = None
+        self.ending: Ending | None = None
         self.save_now = False
         self._may_leave = True
+        self._signalled = False
+
+    def ending_at(self, step: int) -> Ending | None:
+        """How the run is to end at this step boundary, or None if it goes on."""
+        if self.ending is None and step == self.stop_at:
+            self.ending = "stopped"
+        return self.ending
 
     def install(self) -> None:
         """Take over the signals. Main thread only."""
@@ -65,8 +75,6 @@ class Control:
             self._may_leave = False
             raise LeaveNow
         self.ending = "preempted" if "SLURM_JOB_ID" in os.environ and not asked else "stopped"
-
-    _signalled = False
 
     def _on_preempt(self, number: int, frame: FrameType | None) -> None:
         if self.ending is None:

@@ -126,7 +126,7 @@ def train(
             metric = measured.get(config.evaluation.best_metric)
             improved = state.best.take(metric, state.step)
             recorder.evaluated(measured, state, improved)
-        ending = recorder.control.ending
+        ending = recorder.control.ending_at(state.step)
         if state.best.exhausted and ending is None and state.step < config.train.max_steps:
             recorder.save(state, settings, "final", metric)
             recorder.record(figures.read())

@@ -12,7 +12,7 @@ from torch import nn
 from engine.config.sections import EvaluationSection, TaskConfig
 from engine.errors import HeatsError
 from engine.train import random_state
-from engine.train.checkpoint import Loaded, restore_model, restore_optimizer
+from engine.train.checkpoint import Loaded, optimizer_tensors, restore_model, restore_optimizer
 from engine.train.clipping import Clipper
 from engine.train.guard import Guard
 from engine.train.precision import Precision
@@ -91,6 +91,7 @@ class TrainState:
             "guard": self.guard.state_dict(),
             "best": self.best.state_dict(),
             "task": self.task.state_dict(),
+            "optimizer_tensors": sorted(optimizer_tensors(self.optimizer, self.task.trainable_module(self.model))),
             "task_generator": random_state.encode_generator(self.generator.get_state()),
             "random": random_state.capture(),
         }
@@ -105,6 +106,7 @@ class TrainState:
         restore_optimizer(self.optimizer, self.task.trainable_module(self.model), loaded.optimizer)
         state = loaded.state
         try:
+            _check_names(state["optimizer_tensors"], loaded)
             self.step = state["step"]
             self.position = state["position"]
             self._load_scaler(state["scaler"])
@@ -132,6 +134,12 @@ class TrainState:
                 remedy="resume from an earlier step with --from",
             )
         scaler.load_state_dict(values)
+
+
+def _check_names(expected: list[str], loaded: Loaded) -> None:
+    missing = sorted(set(expected) ^ set(loaded.optimizer))
+    if missing:
+        raise HeatsError(f"the checkpoint of step {loaded.step} lacks optimizer state of `{missing[0]}`")
 
 
 def _exact(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""`python -m engine.tools.evaluate RUN_DIR`: evaluate one of a run's checkpoints and print one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.errors import HeatsError
+from engine.store.checkpoints import choose
+from engine.store.files import encode_number
+from engine.store.paths import RunPaths
+from engine.store.records import read_run
+from engine.store.stored_config import effective_config
+
+
+def main(words: list[str] | None = None) -> int:
+    """Print `{"run": ..., "checkpoint": step, "split": ..., "metrics": {...}}`; exit code 2 for misuse."""
+    parser = argparse.ArgumentParser(prog="python -m engine.tools.evaluate", description=__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
+    parser.add_argument("--split", choices=["val", "test"], default="val")
+    arguments = parser.parse_args(words)
+    try:
+        report = evaluate_checkpoint(RunPaths(arguments.run_dir.absolute()), arguments.checkpoint, arguments.split)
+    except HeatsError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(report))
+    return 0
+
+
+def evaluate_checkpoint(run: RunPaths, wanted: str, split: str) -> dict[str, Any]:
+    """A checkpoint's figures on a split.
+
+    Args:
+        run: which run.
+        wanted: `best`, `latest` or a step.
+        split: `val` or `test`.
+
+    Raises:
+        HeatsError: there is no such checkpoint, or it can't be used.
+    """
+    record = read_run(run.record)
+    if record is None:
+        raise HeatsError("its run.json is missing or damaged", place=run.id)
+    config = effective_config(run)
+    chosen = choose(run, wanted, config.evaluation.best_mode).checkpoint
+    if chosen is None:
+        raise HeatsError("it has no checkpoint that can be used yet", place=run.id)
+
+    # Torch only now: every mistake above is answered at once.
+    from engine.train import determinism
+    from engine.train.attempt import load_task
+    from engine.train.checkpoint import Loaded, restore_model
+    from engine.train.evaluation import evaluate
+    from engine.train.precision import Precision, choose_dtype
+
+    determinism.apply_settings(config)
+    device = determinism.choose_device(config.train.device)
+    task = load_task(record.task)(config)
+    task.build_data()
+    model = task.build_model().to(device)
+    loaded = Loaded(chosen)
+    restore_model(task.trainable_module(model), loaded.model, loaded.aliases)
+    precision = Precision(choose_dtype(config.precision.dtype, device), device)
+    measured = evaluate(task, model, split, device, precision)
+    return {
+        "run": run.id,
+        "checkpoint": chosen.step,
+        "split": split,
+        "metrics": {name: encode_number(value) for name, value in measured.items()},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
