@@ -43,7 +43,9 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
         HeatsError: the file is missing, is no YAML, or is no mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_Loader)
+        _refuse_twice(yaml.compose(text, Loader=_Loader), path)
     except FileNotFoundError:
         raise HeatsError("there is no such config file", place=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -51,22 +53,51 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise HeatsError(f"is no valid YAML ({getattr(error, 'problem', error)})", place=place) from None
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise HeatsError(f"is no valid YAML ({problem})", place=place) from None
+    except (ValueError, RecursionError) as error:  # a date in month 13, a number of 5,000 digits, endless nesting
+        raise HeatsError(f"holds a value that can't be read ({error})", place=str(path)) from None
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise HeatsError("must hold `key: value` lines", place=str(path))
-    return flatten(content)
+    try:
+        return flatten(content, place=str(path))
+    except RecursionError:
+        raise HeatsError("a section holds itself", place=str(path)) from None
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"model": {"d_model": 8}}` as `{"model.d_model": 8}`."""
+def _refuse_twice(root: yaml.Node | None, path: Path) -> None:
+    """YAML lets a later key silently replace an earlier one, with its whole section."""
+    waiting, seen = [root], {id(root)}
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        keys: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                place = f"{path}, line {key.start_mark.line + 1}"
+                raise HeatsError(f"`{key.value}` is given twice", place=place, remedy="keep one of them")
+            keys.add(str(key.value))
+            if id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "", *, place: str | None = None) -> dict[str, Any]:
+    """`{"model": {"d_model": 8}}` as `{"model.d_model": 8}`.
+
+    Raises:
+        HeatsError: a key is there both nested and dotted.
+    """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
+        full = f"{prefix}{key}"
+        inner = flatten(value, f"{full}.", place=place) if isinstance(value, Mapping) else {full: value}
+        for name in flat.keys() & inner.keys():
+            raise HeatsError(f"`{name}` is given twice", place=place, remedy="keep one of them")
+        flat |= inner
     return flat
 
 
@@ -91,6 +122,8 @@ def resolve(config_class: type[Config], values: Mapping[str, Any], *, place: str
         *sections, leaf = key.split(".")
         for section in sections:
             branch = branch.setdefault(section, {})
+        if isinstance(value, bool) and option.kind in ("integer", "number"):  # pydantic would take true as 1
+            raise HeatsError(f"`{key}` = {value}: should be a valid {option.kind}", place=place)
         branch[leaf] = _convert(option, value)
     # A section given in part keeps the task's own defaults for the rest of it, not the shared section's.
     merged = _merge(config_class().model_dump(), nested)
@@ -103,7 +136,8 @@ def resolve(config_class: type[Config], values: Mapping[str, Any], *, place: str
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        merged[key] = _merge(base[key], value) if isinstance(value, dict) else value
+        both = isinstance(value, dict) and isinstance(base[key], dict)
+        merged[key] = _merge(base[key], value) if both else value
     return merged
 
 
@@ -115,7 +149,7 @@ def _convert(option: Option, value: Any) -> Any:
     if value[:1] in ("[", "{"):
         try:
             return yaml.load(value, Loader=_Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             return value
     return value
 

@@ -29,7 +29,7 @@ _ALPHABET = string.digits + string.ascii_lowercase
 def new_run_id(task: str, slug: str, now: float) -> str:
     """`YYYYMMDD-HHMMSS_<task>-<slug>_<xxxx>`: sorts by time and says what matters of the config."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    words = re.sub(r"[^\w.-]+", "-", f"{task}-{slug}").strip("-")[:80]
+    words = re.sub(r"[^\w.-]+", "-", f"{task}-{slug}").strip("-").encode()[:80].decode(errors="ignore") or "run"
     return f"{stamp}_{words}_{''.join(secrets.choice(_ALPHABET) for _ in range(4))}"
 
 

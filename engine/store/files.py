@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,10 @@ def encode_number(value: float) -> float | str:
 def decode_number(value: Any) -> float | None:
     """The inverse of encode_number; None for anything that is no number."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # an integer of more than 308 digits: damage
+            return None
     return _WORDS.get(value) if isinstance(value, str) else None
 
 
@@ -46,8 +51,9 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         MachineError: the disk is full or the folder can't be written.
     """
-    # Two hosts may share the folder, so the temporary name carries both host and pid.
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    # Two hosts may share the folder, so the temporary name carries host, pid and thread.
+    writer = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident():x}"
+    temporary = path.with_name(f".{path.name}.{writer}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -56,7 +62,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
         fsync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk this fails too
+            temporary.unlink()
         raise MachineError(f"can't be written ({error.strerror})", place=str(path)) from error
 
 
@@ -72,10 +79,18 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None when it is missing, damaged or no object. Never raises for its content."""
     try:
-        content = json.loads(path.read_bytes())
+        content = _parse(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _parse(text: bytes) -> Any:
+    """Any JSON. Halves of surrogate pairs (a name typed in Latin-1) become `?`: nothing could print or index them."""
+    content = json.loads(text)
+    if b"\\ud" in text.lower():
+        content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+    return content
 
 
 def append_record(descriptor: int, record: dict[str, Any]) -> None:
@@ -96,7 +111,7 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
     records, damaged = [], 0
     for line in content[: content.rfind(b"\n") + 1].splitlines():
         try:
-            record = json.loads(line)
+            record = _parse(line)
         except (ValueError, RecursionError):
             damaged += 1
             continue

@@ -66,7 +66,9 @@ def process_state(pid: int, ticks: int | None) -> ProcessState:
     if found is None or (ticks is not None and abs(found - ticks) > (0 if has_proc() else 1)):
         return "gone"
     fields = _stat_fields(pid)
-    return "zombie" if fields is not None and fields[0] in ("Z", "X") else "alive"
+    if fields is None:  # it has ended just now, or there is no /proc
+        return "gone" if has_proc() else "alive"
+    return "zombie" if fields[0] in ("Z", "X") else "alive"
 
 
 def parent_pid(pid: int) -> int | None:
@@ -101,7 +103,7 @@ def lock_holders(path: Path) -> list[int]:
     try:
         wanted = os.stat(path)
         names = os.listdir(_PROC)
-    except OSError:
+    except (OSError, ValueError):
         return []
     holders = []
     for name in names:
@@ -125,7 +127,8 @@ def lock_holders(path: Path) -> list[int]:
 def _stat_fields(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the third (state) on; the second may hold spaces and brackets."""
     try:
-        content = (_PROC / str(pid) / "stat").read_text()
-    except (OSError, UnicodeDecodeError):
+        # A name is cut to 15 bytes, wherever that is within a letter, so this may be no UTF-8.
+        content = (_PROC / str(pid) / "stat").read_text("latin-1")
+    except OSError:
         return None
     return content[content.rfind(")") + 2 :].split()

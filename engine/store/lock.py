@@ -65,7 +65,7 @@ def is_held(path: Path) -> bool:
     """Whether any process of the run is left. About a microsecond; takes the lock for that long at most."""
     try:
         descriptor = os.open(path, os.O_RDWR)
-    except OSError:
+    except (OSError, ValueError):  # a damaged launch.json may name what no file can be called
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -18,6 +18,8 @@ def find_run(store: Store, wanted: str) -> RunPaths:
     ids = store.run_ids()
     if not ids:
         raise HeatsError("there are no runs yet", place=str(store.root), remedy="`heats launch TASK` makes one")
+    if not wanted:  # every id has this part; an unset shell variable must not name the only run
+        raise HeatsError("no run is named", remedy="`heats list` shows what there is")
     if wanted == "last":
         return _newest(store, ids)
     if wanted in ids:

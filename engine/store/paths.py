@@ -15,6 +15,8 @@ from engine.store.files import read_json, write_json
 
 SCHEMA = 1
 _RUN_ID = re.compile(r"^\d{8}-\d{6}_[\w.-]+_[0-9a-z]{4}$")
+_ATTEMPT = re.compile(r"[0-9]{3}|[1-9][0-9]{3,8}")
+_STORE_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _DEFAULT_STORE = "runs"
 
 
@@ -117,7 +119,7 @@ class RunPaths:
             names = os.listdir(self.attempts_folder)
         except OSError:
             return []
-        numbers = sorted(int(name) for name in names if name.isdigit() and len(name) >= 3)
+        numbers = sorted(int(name) for name in names if _ATTEMPT.fullmatch(name))
         return [self.attempt(number) for number in numbers]
 
 
@@ -163,8 +165,9 @@ def open_store(root: Path) -> Store:
         what = "is not a folder" if root.exists() else "there is no such folder"
         raise HeatsError(what, place=str(root), remedy="name a store with --runs-dir, or launch a run to make one")
     record = read_json(root / ".store.json")
-    if record is not None and isinstance(record.get("id"), str):
-        return Store(root, record["id"])
+    found = record.get("id") if record is not None else None
+    if isinstance(found, str) and _STORE_ID.fullmatch(found):  # it becomes part of file names elsewhere
+        return Store(root, found)
     if (root / ".store.json").exists():
         raise HeatsError(
             "its .store.json is damaged", place=str(root), remedy='restore it, as {"schema": 1, "id": "..."}'

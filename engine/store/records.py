@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.store.files import read_json, read_records, write_json
+from engine.store.files import decode_number, read_json, read_records, write_json
 from engine.store.paths import AttemptPaths
 
 FINAL_EVENTS = ("finished", "stopped", "preempted", "failed")
@@ -179,10 +180,11 @@ def read_events(path: Path) -> tuple[list[Event], int]:
     events = []
     for record in records:
         name, time, step = record.pop("event", None), record.pop("time", None), record.pop("step", None)
-        if not isinstance(name, str) or not isinstance(time, (int, float)):
+        time, step = _fit(time, "float"), _fit(step, "int | None")
+        if not isinstance(name, str) or time is _MISFIT:
             damaged += 1
             continue
-        events.append(Event(name, float(time), step if isinstance(step, int) else None, record))
+        events.append(Event(name, time, None if step is _MISFIT else step, record))
     return events, damaged
 
 
@@ -222,7 +224,9 @@ def _fit(value: Any, kind: str) -> Any:
     if kind.startswith("bool"):
         return value if isinstance(value, bool) else _MISFIT
     if kind.startswith("int"):
-        return value if isinstance(value, int) and not isinstance(value, bool) else _MISFIT
+        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        return value if fits else _MISFIT
     if kind.startswith("float"):
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else _MISFIT
+        number = decode_number(value) if not isinstance(value, str) else None
+        return number if number is not None and math.isfinite(number) else _MISFIT
     return value if isinstance(value, str) else _MISFIT

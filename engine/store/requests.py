@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,14 +25,16 @@ class StopRequest:
 
 
 def request_stop(run: RunPaths, attempt: int, *, now: bool = False) -> StopRequest:
-    """Ask an attempt to end; asking again never moves the time of the first request.
+    """Ask an attempt to end; asking again never moves the time of the first request nor takes back its `now`.
 
     Raises:
         MachineError: the run's folder can't be written.
     """
     earlier = read_stop(run)
-    first = earlier.time if earlier is not None and earlier.attempt == attempt else time.time()
-    request = StopRequest(attempt, first, now)
+    if earlier is not None and earlier.attempt == attempt:
+        request = StopRequest(attempt, earlier.time, now or earlier.now)
+    else:
+        request = StopRequest(attempt, time.time(), now)
     _drop(run.requests / STOP, asdict(request))
     return request
 
@@ -68,5 +71,6 @@ def clear(run: RunPaths) -> None:
 
 
 def _drop(path: Path, content: dict[str, object]) -> None:
-    path.parent.mkdir(exist_ok=True)
+    with contextlib.suppress(OSError):  # write_json says what is wrong
+        path.parent.mkdir(exist_ok=True)
     write_json(path, content)

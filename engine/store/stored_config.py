@@ -19,7 +19,7 @@ def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> Task
     """The stored config with the overrides of all attempts (or those up to one) applied in order.
 
     Raises:
-        HeatsError: config.yaml or run.json is missing or damaged, or the task isn't installed.
+        HeatsError: config.yaml, run.json or a launch.json is missing or damaged, or the task isn't installed.
     """
     record = read_run(run.record)
     if record is None:
@@ -29,6 +29,8 @@ def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> Task
         if up_to_attempt is not None and attempt.number > up_to_attempt:
             break
         launch = read_launch(attempt.launch)
+        if launch is None and attempt.launch.exists():
+            raise HeatsError("is damaged, so its overrides are unknown", place=str(attempt.launch))
         for key, change in (launch.overrides if launch else {}).items():
             if isinstance(change, dict) and "to" in change:
                 values[key] = change["to"]

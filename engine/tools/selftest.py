@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.resolve import config_hash, dump_yaml, resolve
+from engine.config.sections import TaskConfig
 from engine.config.tasks import config_class
 from engine.errors import HeatsError, MachineError
 from engine.store.checkpoints import choose, folder_name
@@ -58,13 +59,13 @@ def resume_selftest(changes: dict[str, Any]) -> int:
         total = config.train.max_steps
         half = total // 2
         print(f"training {total} steps straight ...", flush=True)
-        straight = _make(root, config, "straight")
-        _train(straight)
+        straight = make_run(root, config, "straight")
+        train(straight)
         print(f"training {half} steps, saving every {config.train.save_every} ...", flush=True)
-        resumed = _make(root, config, "resumed")
-        _train(resumed, "--stop-at", str(half))
+        resumed = make_run(root, config, "resumed")
+        train(resumed, "--stop-at", str(half))
         print(f"resuming at step {half} up to {total} ...", flush=True)
-        _train(resumed)
+        train(resumed)
         found = checkpoint_differences(
             *(run.checkpoints / folder_name(total) for run in (straight, resumed))
         ) + metric_differences(straight, resumed)
@@ -77,7 +78,8 @@ def resume_selftest(changes: dict[str, Any]) -> int:
     return 0
 
 
-def _make(root: Path, config: Any, name: str) -> RunPaths:
+def make_run(root: Path, config: TaskConfig, name: str) -> RunPaths:
+    """A run's folder for the task multiplication, without an attempt."""
     return create_run(
         create_store(root),
         task="multiplication",
@@ -89,8 +91,21 @@ def _make(root: Path, config: Any, name: str) -> RunPaths:
     )
 
 
-def _train(run: RunPaths, *words: str) -> None:
-    """One attempt in a process of its own, without a supervisor."""
+def train(run: RunPaths, *words: str) -> None:
+    """Train one attempt, resumed where there is a checkpoint, in a process of its own without a supervisor.
+
+    Raises:
+        MachineError: the trainer failed.
+    """
+    with start_trainer(run, *words) as process:
+        output, _ = process.communicate()
+    if process.returncode:
+        last = output.strip().splitlines()
+        raise MachineError(f"the trainer failed: {last[-1] if last else 'without a word'}")
+
+
+def start_trainer(run: RunPaths, *words: str) -> subprocess.Popen[str]:
+    """The process of a new attempt, its output in a pipe."""
     attempt = claim_attempt(run)
     chosen = choose(run).checkpoint
     record = LaunchRecord(
@@ -103,10 +118,7 @@ def _train(run: RunPaths, *words: str) -> None:
     write_launch(attempt, record)
     command = [*program("engine.train"), str(run.folder), "--attempt", str(attempt.number), *words]
     environment = {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"} | os.environ
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        last = (done.stdout + done.stderr).strip().splitlines()
-        raise MachineError(f"the trainer failed: {last[-1] if last else 'without a word'}")
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 if __name__ == "__main__":

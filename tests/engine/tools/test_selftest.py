@@ -1,0 +1,69 @@
+"""The real task in real processes: cut, killed, resumed, and equal to the last bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config.resolve import resolve
+from engine.config.tasks import config_class
+from engine.store.checkpoints import folder_name
+from engine.store.compare import checkpoint_differences, metric_differences
+from engine.store.paths import RunPaths, program
+from engine.tools.selftest import SMALL, make_run, start_trainer, train
+from tests.support import wait_until
+
+MATRIX = list(product(("simple", "latent"), ("fp32", "bf16"), (0, 2)))
+
+
+def differences(first: RunPaths, second: RunPaths) -> list[str]:
+    folders = [run.checkpoints / folder_name(40) for run in (first, second)]
+    return checkpoint_differences(*folders) + metric_differences(first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "dtype", "workers"), MATRIX)
+def test_cut_and_killed_runs_equal_a_straight_one(store_root: Path, kind: str, dtype: str, workers: int) -> None:
+    # 3,960 pairs in batches of 32 are 123 steps an epoch: every cut is in mid-epoch, and teacher forcing, which
+    # begins to fall at step 15, has coins on both sides of it.
+    values: dict[str, Any] = SMALL | {
+        "model.kind": kind, "precision.dtype": dtype, "data.num_workers": workers, "train.num_threads": 1,
+        "tf.start_step": 15, "train.log_every": 7,
+    }  # fmt: skip
+    config = resolve(config_class("multiplication"), values)
+    straight, cut, killed = (make_run(store_root, config, name) for name in ("straight", "cut", "killed"))
+    train(straight)
+    train(cut, "--stop-at", "20")
+    train(cut)
+    assert differences(straight, cut) == []
+    process = start_trainer(killed)
+    wait_until(lambda: (killed.checkpoints / folder_name(20)).exists() or process.poll() is not None)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    train(killed)
+    assert len(killed.attempts()) == 2
+    assert differences(straight, killed) == []
+
+
+@pytest.mark.slow
+def test_the_selftest_command_says_identical() -> None:
+    done = subprocess.run([*program("engine.tools.selftest"), "resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "identical" in done.stdout
+
+
+def test_the_selftest_sees_a_difference(store_root: Path) -> None:
+    config = resolve(config_class("multiplication"), SMALL | {"train.num_threads": 1, "train.max_steps": 4})
+    other = resolve(config_class("multiplication"), SMALL | {"train.num_threads": 1, "train.max_steps": 4, "seed": 1})
+    runs = [make_run(store_root, item, "one") for item in (config, other)]
+    for run in runs:
+        train(run)
+    found = checkpoint_differences(*(run.checkpoints / folder_name(4) for run in runs))
+    assert any("model.safetensors" in item for item in found)
+    assert any("train/loss from step 1" in item for item in metric_differences(*runs))
