@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from engine.store.paths import RunPaths, program
 from engine.tools.selftest import SMALL, make_run, start_trainer, train
 from tests.support import wait_until
 
-MATRIX = list(product(("simple", "latent"), ("fp32", "bf16"), (0, 2)))
-
 
 def differences(first: RunPaths, second: RunPaths) -> list[str]:
     folders = [run.checkpoints / folder_name(40) for run in (first, second)]
@@ -28,16 +25,18 @@ def differences(first: RunPaths, second: RunPaths) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "dtype", "workers"), MATRIX)
-def test_cut_and_killed_runs_equal_a_straight_one(store_root: Path, kind: str, dtype: str, workers: int) -> None:
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["simple", "latent"])
+def test_cut_and_killed_runs_equal_a_straight_one_whatever_the_workers(store_root: Path, kind: str, dtype: str) -> None:
     # 3,960 pairs in batches of 32 are 123 steps an epoch: every cut is in mid-epoch, and teacher forcing, which
     # begins to fall at step 15, has coins on both sides of it.
     values: dict[str, Any] = SMALL | {
-        "model.kind": kind, "precision.dtype": dtype, "data.num_workers": workers, "train.num_threads": 1,
-        "tf.start_step": 15, "train.log_every": 7,
+        "model.kind": kind, "precision.dtype": dtype, "train.num_threads": 1, "tf.start_step": 15, "train.log_every": 7,
     }  # fmt: skip
-    config = resolve(config_class("multiplication"), values)
-    straight, cut, killed = (make_run(store_root, config, name) for name in ("straight", "cut", "killed"))
+    alone, workers = (resolve(config_class("multiplication"), values | {"data.num_workers": n}) for n in (0, 2))
+    straight = make_run(store_root, alone, "straight")
+    cut = make_run(store_root, workers, "cut")
+    killed = make_run(store_root, alone, "killed")
     train(straight)
     train(cut, "--stop-at", "20")
     train(cut)

@@ -1,0 +1,72 @@
+"""Which samples are in a batch is decided by (seed, epoch, position) and nothing else."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.config.sections import DataSection
+from engine.train.loader import IndexLoader
+from engine.train.task import Batch, BatchKey
+
+
+class Numbers:
+    """Each sample is its own index; the noise comes from the batch's key."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def gather(self, indices: Tensor, key: BatchKey) -> Batch:
+        return {"index": indices, "noise": torch.rand(2, generator=key.generator())}
+
+
+def _take(count: int, position: int = 0, size: int = 23, **options: int | bool) -> list[tuple[list[int], list[float]]]:
+    loader = IndexLoader(Numbers(size), 5, 3, DataSection.model_validate(options))
+    batches = islice(loader.batches(position), count)
+    return [(batch["index"].tolist(), batch["noise"].tolist()) for batch in batches]
+
+
+def test_an_epoch_holds_every_sample_at_most_once_and_epochs_differ() -> None:
+    batches = _take(8)
+    epochs = [[index for batch, _ in batches[start : start + 4] for index in batch] for start in (0, 4)]
+    assert all(len(set(epoch)) == 20 for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("position", [1, 3, 4, 5, 7])
+def test_starting_at_a_position_continues_the_same_stream(position: int) -> None:
+    assert _take(5, position) == _take(5 + position)[position:]
+
+
+@pytest.mark.parametrize("options", [{"num_workers": 1}, {"num_workers": 2, "prefetch_factor": 3}])
+def test_workers_give_the_same_batches(options: dict[str, int]) -> None:
+    assert _take(9, 2, **options) == _take(9, 2)
+
+
+def test_workers_that_end_with_the_epoch_give_the_same_batches() -> None:
+    assert _take(9, 2, num_workers=1, persistent_workers=False) == _take(9, 2)
+
+
+def test_loading_does_not_touch_the_global_generator() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    _take(6)
+    _take(6, num_workers=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_less_data_than_a_batch_still_gives_batches() -> None:
+    batches = _take(3, size=3)
+    assert all(sorted(batch) == [0, 1, 2] for batch, _ in batches)
+
+
+def test_keys_of_different_batches_draw_different_numbers() -> None:
+    keys = [BatchKey(seed, epoch, index) for seed in (0, 1, 2) for epoch in range(4) for index in range(-1, 20)]
+    drawn = {float(torch.rand((), generator=key.generator(), dtype=torch.float64)) for key in keys}
+    assert len(drawn) == len(keys)
