@@ -15,7 +15,7 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --link-mode hardlink -r requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable . --config-settings editable_mode=compat
 	$(BIN)/python -m compileall -q -j 2 $$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])') > /dev/null || true
 	@touch $@
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
-import getpass
 from pathlib import Path
 
 
@@ -16,6 +14,9 @@ def logout_warning(
         settings: the folder with logind.conf and logind.conf.d.
         lingers: the folder in which logind keeps the names of users who linger.
     """
+    import configparser
+    import getpass
+
     kills = False
     for path in [settings / "logind.conf", *sorted((settings / "logind.conf.d").glob("*.conf"))]:
         parser = configparser.ConfigParser(strict=False, interpolation=None)

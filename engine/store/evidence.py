@@ -25,19 +25,19 @@ def gather(
     now = time.time()
     created = record.created if record else None
     if attempt is None:
-        return Evidence(now=now, created=created)
+        return Evidence(now=now, created=created or _modified(run.folder))
     launch = read_launch(attempt.launch)
-    if launch is None:
-        return Evidence(now=now, created=created or _modified(attempt.folder))
     if events is None:
         events, _ = read_events(attempt.events)
     final = next((event for event in reversed(events) if event.is_final), None)
     exit_record = read_exit(attempt.exit)
+    if launch is None:  # being made, or damaged: the run itself may be much older than this attempt
+        created = _modified(attempt.folder) or created
     base = {
         "now": now, "created": created, "launch": launch, "final_event": final,
         "last_event": events[-1] if events else None, "exit": exit_record,
     }  # fmt: skip
-    if final is not None or exit_record is not None:
+    if final is not None or exit_record is not None or launch is None:
         return Evidence(**base)  # type: ignore[arg-type]
     same_host = launch.host == host.host_name()
     same_boot = launch.boot_id == host.boot_id()

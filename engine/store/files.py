@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         MachineError: the disk is full or the folder can't be written.
     """
     # Two hosts may share the folder, so the temporary name carries host, pid and thread.
-    writer = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident():x}"
+    writer = f"{os.uname().nodename}.{os.getpid()}.{threading.get_ident():x}"
     temporary = path.with_name(f".{path.name}.{writer}")
     try:
         with open(temporary, "wb") as file:

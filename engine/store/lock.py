@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +22,8 @@ def lock_folder() -> Path:
     Raises:
         MachineError: it can't be made, or belongs to somebody else.
     """
-    folder = Path(os.environ.get("HEATS_LOCK_DIR") or Path(tempfile.gettempdir()) / f"heats-{os.getuid()}")
+    # Not $TMPDIR: schedulers give each job one of its own, and two shells of one user must find the same lock.
+    folder = Path(os.environ.get("HEATS_LOCK_DIR") or f"/tmp/heats-{os.getuid()}")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()

@@ -70,7 +70,8 @@ class JsonLinesTail:
             except orjson.JSONDecodeError:
                 self.damaged += 1
                 continue
-            if isinstance(record, dict) and isinstance(record.get("step"), int):
+            step = record.get("step") if isinstance(record, dict) else None
+            if type(step) is int and 0 <= step < 2**63:
                 yield record
             else:
                 self.damaged += 1

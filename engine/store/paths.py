@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,7 +195,7 @@ def create_store(root: Path) -> Store:
     store = open_store(root)
     if store.id != "empty":
         return store
-    made = Store(root, secrets.token_hex(6))
+    made = Store(root, os.urandom(6).hex())
     write_json(root / ".store.json", {"schema": SCHEMA, "id": made.id})
     return made
 

@@ -107,14 +107,14 @@ class Status:
 def decide(evidence: Evidence) -> Status:
     """The state of a run, in the order of trust: the engine's word, the supervisor's, the processes, the beats."""
     launch = evidence.launch
-    if launch is None:
-        if evidence.created is not None and evidence.now - evidence.created > START_PATIENCE_SECONDS:
-            return Status(State.LOST, "it was made but never launched", evidence.created)
-        return Status(State.STARTING, "no attempt has begun yet", evidence.created)
     if evidence.final_event is not None:
         return _by_own_word(evidence.final_event)
     if evidence.exit is not None:
         return _by_exit(evidence.exit)
+    if launch is None:
+        if evidence.created is not None and evidence.now - evidence.created > START_PATIENCE_SECONDS:
+            return Status(State.LOST, "it was made but never launched", evidence.created)
+        return Status(State.STARTING, "no attempt has begun yet", evidence.created)
     if not evidence.same_host or not evidence.same_namespace:
         return _by_beat(evidence, launch)
     if not evidence.same_boot:

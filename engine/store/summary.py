@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -257,7 +256,7 @@ def _pace(tail: _Tail, times: deque[tuple[int, float]]) -> None:
     if last > first and last_step > first_step:
         tail.rate = (last_step - first_step) / (last - first)
     gaps = [after[1] - before[1] for before, after in zip(list(times)[:-1], list(times)[1:], strict=True)]
-    tail.gap = max(_STALL_FLOOR_SECONDS, _STALL_FACTOR * max(max(gaps), statistics.fmean(gaps)))
+    tail.gap = max(_STALL_FLOOR_SECONDS, _STALL_FACTOR * max(gaps))
 
 
 def _status(run: RunPaths, attempts: list[AttemptPaths], history: _History, tail: _Tail, record: Any) -> Status:

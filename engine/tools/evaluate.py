@@ -26,7 +26,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         report = evaluate_checkpoint(RunPaths(arguments.run_dir.absolute()), arguments.checkpoint, arguments.split)
     except HeatsError as error:
-        print(error, file=sys.stderr)
+        print(f"heats: {error}", file=sys.stderr)
         return error.exit_code
     print(json.dumps(report))
     return 0

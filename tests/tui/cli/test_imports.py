@@ -1,0 +1,61 @@
+"""What people wait for imports nothing heavy, and answers quickly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from engine.store.paths import Store
+from tests.tui.cli.stores import finished_run, process_environment
+
+HEAVY = {"torch", "transformers", "tensorboard", "textual", "numpy", "scipy", "pandas", "matplotlib", "safetensors"}
+SLOW = {"pydantic", "rich"}
+
+_PROBE = """
+import sys
+from tui.cli.root import run
+code = run(sys.argv[1:])
+print("\\nLOADED", *{name.partition(".")[0] for name in sys.modules})
+sys.exit(code)
+"""
+
+
+def _loaded(*words: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, *words], capture_output=True, text=True, timeout=60, check=False,
+        env=process_environment(), stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["list", "--json"], ["tasks", "multiplication"], ["watch", "last"], ["launch", "multiplication", "--dry-run"]],
+)
+def test_no_verb_imports_torch(store: Store, words: list[str]) -> None:
+    finished_run(store)
+    assert not _loaded("--runs-dir", str(store.root), *words) & HEAVY
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["show", "last"], ["logs", "last"], ["stop", "nosuch"]])
+def test_light_verbs_start_quickly(store: Store, words: list[str]) -> None:
+    """Against bare Python on the same machine at the same time: other work on it slows both."""
+    finished_run(store)
+    environment = process_environment()
+
+    def seconds(command: list[str]) -> float:
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=False, env=environment, stdin=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+    command = [sys.executable, "-m", "tui.cli", "--runs-dir", str(store.root), *words]
+    seconds(command)
+    ours = min(seconds(command) for _ in range(3))
+    bare = min(seconds([sys.executable, "-c", "0"]) for _ in range(3))
+    limit = float(os.environ.get("HEATS_START_LIMIT_SECONDS", "0.2"))
+    assert ours < max(limit, 8 * bare)

@@ -1,0 +1,48 @@
+"""Options that several verbs share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # `heats --help` has no need of the store
+    from engine.store.paths import RunPaths, Store
+
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs-dir", metavar="PATH", help="The store; else HEATS_RUNS_DIR, else ./runs."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run: its id, any unique part of it, its name, or `last`.")
+]
+Follow = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow/--detach", help="Watch until it ends, or return at once. Follows on a terminal, detaches in a pipe."
+    ),
+]
+
+
+def the_store(runs_dir: Path | None) -> Store:
+    """The store that the options and the environment name.
+
+    Raises:
+        HeatsError: there is none.
+    """
+    from engine.store.paths import default_root, open_store
+
+    return open_store(default_root(runs_dir))
+
+
+def the_run(wanted: str, runs_dir: Path | None) -> RunPaths:
+    """The one run that a word means.
+
+    Raises:
+        HeatsError: no store, no such run, or several.
+    """
+    from engine.store.names import find_run
+
+    return find_run(the_store(runs_dir), wanted)

@@ -1,0 +1,39 @@
+"""`heats resume`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.launch.actions import resume
+from tui.cli.options import AsJson, Follow, RunName, RunsDir, the_run
+from tui.cli.started import report_started
+
+
+def command(
+    run: RunName,
+    override: Annotated[
+        list[str] | None, typer.Option("--override", metavar="KEY=VALUE", help="Change an option; may be repeated.")
+    ] = None,
+    from_step: Annotated[
+        int | None, typer.Option("--from", min=0, metavar="STEP", help="The checkpoint to go on from; else the newest.")
+    ] = None,
+    accept_settings: Annotated[
+        bool, typer.Option("--accept-settings", help="Go on although torch, device or the like give other bits now.")
+    ] = False,
+    follow: Follow = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Go on with a run from its newest valid checkpoint, bit for bit, as a new attempt."""
+    from engine.config.resolve import parse_overrides
+
+    found = the_run(run, runs_dir)
+    started = resume(
+        found,
+        overrides=parse_overrides(override or []),
+        from_step=from_step,
+        accept_settings=accept_settings,
+    )
+    report_started(started, follow, as_json)

@@ -1,0 +1,150 @@
+"""The root of the command line: loads one verb, runs it, and turns mistakes into one sentence each."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+import typer.core
+import typer.main
+
+from engine.errors import HeatsError
+from tui.cli import terminal
+from tui.cli.light import lighten
+from tui.cli.options import RunsDir
+from tui.cli.verbs import VERBS, nearest_verb
+
+_SETTINGS = {"help_option_names": ["--help", "-h"]}
+
+
+class LazyVerbs(typer.core.TyperGroup):
+    """A group whose verbs are imported when they are called, and listed without being imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        command = _build(importlib.import_module(VERBS[cmd_name][0]).command, cmd_name)
+        lighten(command)
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in VERBS:
+            near = nearest_verb(name)
+            remedy = f"did you mean `heats {near}`?" if near else "`heats --help` lists the verbs"
+            raise HeatsError(f"there is no verb `{name}`", remedy=remedy)
+        return name, self.get_command(ctx, name), args[1:]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+
+def _build(function: Any, name: str) -> Any:
+    single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    single.command(name, context_settings=dict(_SETTINGS))(function)
+    return typer.main.get_command(single)
+
+
+def build() -> Any:
+    """The whole command, with its verbs not yet imported."""
+    app = typer.Typer(
+        cls=LazyVerbs,
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        subcommand_metavar="VERB ...",
+        context_settings=dict(_SETTINGS),
+    )
+    app.callback()(_root)
+    group = typer.main.get_command(app)
+    lighten(group)
+    return group
+
+
+def _root(
+    context: typer.Context,
+    runs_dir: RunsDir = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="The app changes nothing.")] = False,
+    low_bandwidth: Annotated[bool, typer.Option("--low-bandwidth", help="The app draws less, for slow links.")] = False,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="No glyphs beyond ASCII.")] = False,
+    no_mouse: Annotated[bool, typer.Option("--no-mouse", help="The app leaves the mouse to the terminal.")] = False,
+) -> None:
+    """Launch, watch, stop and resume training runs; without a verb, open the full-screen app."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"heats {installed('heats')}")
+        raise typer.Exit
+    if ascii_only:
+        terminal.force_ascii()
+    if context.invoked_subcommand is not None:
+        for given, option in ((read_only, "--read-only"), (low_bandwidth, "--low-bandwidth"), (no_mouse, "--no-mouse")):
+            if given:
+                raise HeatsError(f"{option} is for the app", remedy="leave it out, or leave out the verb")
+        # A verb's own --runs-dir beats the one before the verb, which beats the environment.
+        context.default_map = {verb: {"runs_dir": runs_dir} for verb in VERBS} if runs_dir is not None else None
+        return
+    if not (terminal.is_terminal() and sys.stdin.isatty()):
+        from tui.cli.list import command as list_runs
+
+        list_runs(runs_dir=runs_dir)
+        return
+    import gc
+
+    gc.enable()
+    from engine.store.paths import default_root
+    from tui.app import run_app
+
+    run_app(
+        default_root(runs_dir),
+        read_only=read_only,
+        low_bandwidth=low_bandwidth,
+        ascii_only=not terminal.glyphs(),
+        mouse=not no_mouse,
+    )
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line in this process; its exit code. Mistakes are said on stderr, in one line."""
+    group = build()
+    try:
+        with group.make_context("heats", arguments) as context:
+            group.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except HeatsError as error:
+        terminal.complain(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        terminal.complain(_sentence(error))
+        return error.exit_code
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except OSError as error:
+        place = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        terminal.complain(f"{place}{error.strerror or error}")
+        return 1
+    return 0
+
+
+def _sentence(error: Any) -> str:
+    """Typer's message about a wrong option or argument, in our form."""
+    path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "heats"
+    option = str(getattr(error, "option_name", ""))
+    if hasattr(error, "possibilities"):
+        if "." in option:
+            return f"there is no option {option}; a task's options are written key=value: {option.lstrip('-')}=..."
+        near = sorted(error.possibilities or ())
+        remedy = f"did you mean {near[0]}?" if near else f"`{path} --help` lists them"
+        return f"there is no option {option}; {remedy}"
+    message = error.format_message().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}; `{path} --help` says more"

@@ -1,0 +1,39 @@
+"""`heats stop`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.errors import HeatsError
+from engine.launch.actions import stop
+from engine.store.names import find_run
+from tui.cli.options import RunsDir, the_store
+from tui.cli.stopping import wait_until_ended
+from tui.cli.terminal import complain
+
+
+def command(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs: ids, unique parts, names, or `last`.")],
+    now: Annotated[bool, typer.Option("--now", help="Leave without a last checkpoint.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Ask, and return at once.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Stop runs cleanly: each writes a checkpoint and leaves. Stays until they have ended."""
+    store = the_store(runs_dir)
+    # All names first: a misspelt one must not leave half of the runs stopped.
+    chosen = list(dict.fromkeys(find_run(store, wanted) for wanted in runs))
+    asked, code = [], 0
+    for run in chosen:
+        try:
+            stop(run, now=now)
+        except HeatsError as error:
+            complain(str(error))
+            code = max(code, error.exit_code)
+        else:
+            asked.append(run)
+    if asked and not detach:
+        wait_until_ended(asked)
+    if code:
+        raise typer.Exit(code)

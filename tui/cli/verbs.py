@@ -1,0 +1,31 @@
+"""Which verbs there are: each with its module, imported only when it is used, and its line in `heats --help`."""
+
+from __future__ import annotations
+
+VERBS = {
+    "launch": ("tui.cli.launch", "Start a run of a task."),
+    "list": ("tui.cli.list", "List the runs of the store, newest first."),
+    "show": ("tui.cli.show", "Show all there is to know of a run."),
+    "watch": ("tui.cli.watch", "Watch a run live until it ends."),
+    "logs": ("tui.cli.logs", "Print what a run's training wrote."),
+    "stop": ("tui.cli.stop", "Stop runs cleanly, with a last checkpoint."),
+    "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
+    "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
+    "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
+    "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
+}
+"""Every module has a function `command`, whose signature is the verb's command line."""
+
+_OTHER_WORDS = {
+    "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
+    "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
+    "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
+}  # fmt: skip
+
+
+def nearest_verb(word: str) -> str | None:
+    """The verb that a misspelt word, or another tool's word, most likely means."""
+    import difflib
+
+    close = difflib.get_close_matches(word, VERBS, n=1)
+    return _OTHER_WORDS.get(word) or (close[0] if close else None)
