@@ -120,6 +120,8 @@ class CheckpointSection(Section):
     """The best ones by evaluation.best_metric."""
     keep_every: NonNegativeInt = 0
     """Also each whose step is a multiple of this; 0 for none."""
+    wait_seconds: NonNegativeFloat = 600.0
+    """How long the last checkpoint waits for room on a full disk before the run ends as failed."""
 
 
 class GuardSection(Section):

@@ -181,8 +181,13 @@ class Supervisor:
                 write_exit(self.attempt.exit, record)
                 break
             except (HeatsError, OSError):
+                self._let_go_of_lock()  # nothing of the run is left but this wish to write
                 time.sleep(2)
         os._exit(0)
+
+    def _let_go_of_lock(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self.lock_descriptor)
 
     def _tidy(self) -> None:
         """End what the trainer left behind, so that the lock comes free: loader workers hold memory of the GPU too."""

@@ -90,7 +90,7 @@ def _resume_points(run: RunPaths) -> dict[int, int]:
 def _judge(folder: Path, step: int, emergency: bool, resumes: dict[int, int]) -> Checkpoint:
     manifest = read_json(folder / MANIFEST)
     if manifest is None:
-        what = "its manifest is damaged" if (folder / MANIFEST).exists() else "it has no manifest (incomplete)"
+        what = "its manifest is damaged" if os.path.exists(folder / MANIFEST) else "it has no manifest (incomplete)"
         return Checkpoint(folder, step, emergency=emergency, problems=(what,))
     problems = []
     if manifest.get("step") != step:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engine.errors import HeatsError
 from engine.store.checkpoints import MODEL, OPTIMIZER, STATE, tensor_names
 from engine.store.files import read_json
 from engine.store.metrics import RunHistory
@@ -21,9 +22,15 @@ def checkpoint_differences(first: Path, second: Path) -> list[str]:
     found = []
     for name in (MODEL, OPTIMIZER):
         found += [f"{name}: {difference}" for difference in _tensor_differences(first / name, second / name)]
-    states = [read_json(folder / STATE) or {} for folder in (first, second)]
-    found += [f"{STATE}: {key}" for key in _different_keys(states[0], states[1])]
+    found += [f"{STATE}: {key}" for key in _different_keys(_state(first), _state(second))]
     return found
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    state = read_json(folder / STATE)
+    if state is None:
+        raise HeatsError("is missing or damaged", place=str(folder / STATE))
+    return state
 
 
 def _tensor_differences(first: Path, second: Path) -> list[str]:
@@ -46,11 +53,14 @@ def _tensor_bytes(path: Path) -> dict[str, bytes]:
     content = path.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     header: dict[str, Any] = json.loads(content[8:start])
-    return {
-        name: content[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]]
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    try:
+        return {
+            name: content[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]]
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (KeyError, TypeError, IndexError) as error:
+        raise HeatsError(f"is no readable safetensors file ({error})", place=str(path)) from None
 
 
 def _different_keys(first: Any, second: Any, prefix: str = "") -> list[str]:
@@ -59,9 +69,19 @@ def _different_keys(first: Any, second: Any, prefix: str = "") -> list[str]:
         return [
             difference
             for key in keys
-            for difference in _different_keys(first.get(key), second.get(key), f"{prefix}.{key}" if prefix else key)
+            for difference in _different_keys(
+                first.get(key, _MISSING), second.get(key, _MISSING), f"{prefix}.{key}" if prefix else key
+            )
         ]
-    return [] if first == second else [prefix]
+    # As text NaN equals NaN, and -0.0 differs from 0.0 and 1.0 from 1.
+    return [] if _as_text(first) == _as_text(second) else [prefix]
+
+
+_MISSING = object()
+
+
+def _as_text(value: Any) -> str:
+    return "missing" if value is _MISSING else json.dumps(value, sort_keys=True)
 
 
 def metric_differences(first: RunPaths, second: RunPaths, *, after_step: int = 0) -> list[str]:
@@ -83,7 +103,6 @@ def metric_differences(first: RunPaths, second: RunPaths, *, after_step: int = 0
             # repr tells NaN from NaN as equal, and -0.0 from 0.0 as different
             points.append([(step, repr(value)) for step, value in pairs if step > after_step])
         if points[0] != points[1]:
-            both = zip(points[0], points[1], strict=False)
-            parted = next((one[0] for one, other in both if one != other), min(len(points[0]), len(points[1])))
+            parted, _ = min(set(points[0]) ^ set(points[1]))
             found.append(f"{name} from step {parted}")
     return found

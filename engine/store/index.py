@@ -34,7 +34,7 @@ def list_runs(store: Store, *, rescan: bool = False) -> list[RunSummary]:
     if rescan:
         _forget(path)
     with _open(path) as connection:
-        known = _load(connection)
+        known = _load(connection, path)
         found: list[RunSummary] = []
         fresh: list[tuple[str, str, bytes]] = []
         ids = store.run_ids()
@@ -109,12 +109,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _load(connection: sqlite3.Connection | None) -> dict[str, tuple[str, bytes]]:
+def _load(connection: sqlite3.Connection | None, path: Path) -> dict[str, tuple[str, bytes]]:
     if connection is None:
         return {}
     try:
         rows = connection.execute("SELECT id, stamp, summary FROM runs").fetchall()
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            _forget(path)  # damaged inside: the next look makes it anew
         return {}
     return {run_id: (stamp, blob) for run_id, stamp, blob in rows if isinstance(blob, bytes)}
 

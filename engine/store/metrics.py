@@ -133,7 +133,7 @@ class RunHistory:
         if tail is None:
             launch = read_launch(attempt.launch)
             if launch is None:
-                if not attempt.metrics.exists():
+                if not os.path.exists(attempt.metrics):
                     return False  # being made; its resume point isn't known yet
                 start = None
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> Task
         if up_to_attempt is not None and attempt.number > up_to_attempt:
             break
         launch = read_launch(attempt.launch)
-        if launch is None and attempt.launch.exists():
+        if launch is None and os.path.exists(attempt.launch):
             raise HeatsError("is damaged, so its overrides are unknown", place=str(attempt.launch))
         for key, change in (launch.overrides if launch else {}).items():
             if isinstance(change, dict) and "to" in change:

@@ -106,9 +106,14 @@ def summarize(run: RunPaths) -> RunSummary | None:
     record = read_run(run.record)
     problems: list[str] = []
     if record is None:
-        if not run.record.exists():
+        try:
+            open(run.record, "rb").close()
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        problems.append("run.json is damaged")
+        except OSError as error:  # somebody else's run in a shared store
+            problems.append(f"run.json can't be read ({error.strerror})")
+        else:
+            problems.append("run.json is damaged")
     attempts = run.attempts()
     history = _read_attempts(attempts, problems)
     tail = _metric_tail(attempts, history)
@@ -118,7 +123,8 @@ def summarize(run: RunPaths) -> RunSummary | None:
     total = history.total_steps
     rate = tail.rate if status.state.is_live else None
     notes = read_notes(run.notes)
-    settled = status.state.is_final and "processes of it are left" not in status.reason
+    unknown = status.state is State.LOST and bool(attempts) and history.launch is None  # its launch.json may yet come
+    settled = status.state.is_final and not unknown and "processes of it are left" not in status.reason
     return RunSummary(
         id=run.id,
         name=record.name if record else run.id,
@@ -166,7 +172,7 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
     history = _History()
     for attempt in attempts:
         launch = read_launch(attempt.launch)
-        if launch is None and attempt.launch.exists():
+        if launch is None and os.path.exists(attempt.launch):
             problems.append(f"attempt {attempt.number}: launch.json is damaged")
         events, damaged = read_events(attempt.events)
         if damaged:
@@ -183,8 +189,9 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
             history.evaluated |= _numbers(event.facts["metrics"])
         if isinstance(event.facts.get("best"), dict):
             history.best = _numbers(event.facts["best"])
-        if event.name == "training" and isinstance(event.facts.get("total_steps"), int):
-            history.total_steps = event.facts["total_steps"]
+        total = event.facts.get("total_steps")
+        if event.name == "training" and type(total) is int and 0 < total < 2**63:
+            history.total_steps = total
     history.alerts = tuple(
         str(event.facts.get("message", event.facts.get("cause", "")))
         for event in history.events

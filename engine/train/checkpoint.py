@@ -166,9 +166,7 @@ def write(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MachineError(
-            f"the checkpoint of step {step} can't be saved ({why})", place=str(run.checkpoints)
-        ) from error
+        raise MachineError(f"the checkpoint of step {step} can't be saved ({why})") from error
     return final
 
 

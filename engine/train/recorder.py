@@ -22,6 +22,9 @@ from engine.train.state import TrainState
 
 log = logging.getLogger("heats")
 _LOG_SECONDS = 10.0
+_RETRY_SECONDS = 5.0
+_LAST = ("final", "stop")
+"""Reasons for a save after which nothing of the training is left in memory."""
 
 
 class Recorder:
@@ -56,7 +59,7 @@ class Recorder:
         self._last_figures: dict[str, float] = {}
         self._best: dict[str, float] = {}
         self._saved_step: int | None = None
-        self._save_failures = 0
+        self._failed_step: int | None = None
         self._log_alarm = False
         self._last_logged = (time.monotonic(), self._first_step)
 
@@ -132,10 +135,23 @@ class Recorder:
         log.info("evaluated at step %s: %s%s", f"{state.step:,}", shown, "  (best)" if improved else "")
 
     def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> None:
-        """Save a checkpoint and let old ones go. A failing disk is an alert; training goes on."""
+        """Save a checkpoint and let old ones go. A failing disk is an alert, and training goes on.
+
+        Raises:
+            MachineError: it is the run's last checkpoint, and there was no room for it for a long time.
+        """
         self.control.save_now = False
         if self._saved_step == state.step:
             return
+        deadline = time.monotonic() + (self.config.checkpoint.wait_seconds if reason in _LAST else 0.0)
+        while not self._try_to_save(state, settings, reason, metric, last_try=time.monotonic() >= deadline):
+            if reason not in _LAST:
+                return
+            time.sleep(min(_RETRY_SECONDS, max(0.0, deadline - time.monotonic())))
+
+    def _try_to_save(
+        self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None, *, last_try: bool
+    ) -> bool:
         began = time.monotonic()
         try:
             folder = checkpoint.write(
@@ -150,14 +166,18 @@ class Recorder:
                 metric=metric,
             )
         except MachineError as error:
-            self._save_failures += 1
-            self.alert("disk", str(error), state.step)
-            return
+            if state.step != self._failed_step:  # one alert a checkpoint, however often it is tried
+                self.alert("disk", str(error), state.step)
+                self._failed_step = state.step
+            if last_try and reason in _LAST:
+                raise
+            return False
         self._saved_step = state.step
         self.metrics.flush()
         self.events.write("checkpoint", state.step, reason=reason, seconds=time.monotonic() - began)
         log.debug("saved %s (%s)", folder.name, reason)
         self._let_go()
+        return True
 
     def _let_go(self) -> None:
         options, mode = self.config.checkpoint, self.config.evaluation.best_mode

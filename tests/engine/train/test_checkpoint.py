@@ -15,6 +15,7 @@ from torch import nn
 
 from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
+from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths
 from engine.train import checkpoint
 from engine.train.checkpoint import Loaded, restore_model, restore_optimizer
@@ -184,8 +185,11 @@ def test_a_full_disk_is_an_alert_and_the_last_good_checkpoint_stays(
         original(folder, tensors)
 
     monkeypatch.setattr(checkpoint, "_check_space", full_from_the_third)
-    outcome, _ = train_toy(run)
-    assert outcome.step == 24  # training went on
+    with pytest.raises(MachineError, match="step 24 can't be saved"):  # "finished" would be a lie
+        train_toy(run, {"checkpoint.wait_seconds": 0})
+    history = RunHistory(run)
+    history.refresh()
+    assert history.last_step == 24  # training went on to its end
     found = stored.scan(run)
     assert len(found) == 2
     assert all(not stored.verify(item) for item in found)
@@ -194,6 +198,23 @@ def test_a_full_disk_is_an_alert_and_the_last_good_checkpoint_stays(
     alerts = [event for event in read_events(run.attempt(1).events)[0] if event.name == "alert"]
     assert alerts
     assert "No space left" in alerts[0].facts["message"]
+
+
+def test_the_last_checkpoint_waits_for_room(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(store_root)
+    original = checkpoint._check_space
+    refusals = iter([True, True, True])
+    monkeypatch.setattr("engine.train.recorder._RETRY_SECONDS", 0.01)
+
+    def full_for_a_while(folder: Path, tensors: list[torch.Tensor]) -> None:
+        if next(refusals, False):
+            raise OSError(28, "No space left on device")
+        original(folder, tensors)
+
+    monkeypatch.setattr(checkpoint, "_check_space", full_for_a_while)
+    outcome, _ = train_toy(run, {"train.save_every": 0, "evaluation.every": 0})
+    assert outcome.word == "finished"
+    assert [item.step for item in stored.scan(run) if item.valid] == [24]
 
 
 def test_a_failing_write_leaves_nothing_behind(store_root: Path) -> None:

@@ -1,0 +1,1 @@
+"""What heats costs, against named peers, measured in the same run. Commands, not tests: see README.md."""

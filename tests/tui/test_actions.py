@@ -1,0 +1,91 @@
+"""Bindings, footer, help sheet and palette say the same, because they are made of one table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from tests.tui.driving import drive
+from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
+from tui.heats_app import HeatsApp
+from tui.palette import ActionProvider, palette_text
+from tui.screens.help import sheet
+from tui.screens.launch import LaunchScreen
+from tui.screens.run import RunScreen
+from tui.screens.runs import RunsScreen
+
+SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
+    RUNS: RunsScreen,
+    RUN: RunScreen,
+    LAUNCH: LaunchScreen,
+    APP: HeatsApp,
+}
+
+
+@pytest.mark.parametrize("where", SCREENS)
+def test_bindings_are_the_table(where: str) -> None:
+    expected = {(key, action.handler) for action in ACTIONS if where in action.where for key in action.keys}
+    declared = SCREENS[where].__dict__["BINDINGS"]
+    assert {(binding.key, binding.action) for binding in declared} == expected
+    assert {(binding.key, binding.action) for binding in bindings(where)} == expected
+
+
+@pytest.mark.parametrize("where", SCREENS)
+def test_every_act_has_its_method(where: str) -> None:
+    for action in ACTIONS:
+        if where in action.where:
+            assert callable(getattr(SCREENS[where], f"action_{action.handler.partition('(')[0]}")), action.id
+
+
+@pytest.mark.parametrize("where", [RUNS, RUN, LAUNCH])
+def test_no_key_means_two_things(where: str) -> None:
+    keys = Counter(key for action in actions_of(where) for key in action.keys)
+    assert not [key for key, times in keys.items() if times > 1]
+
+
+@pytest.mark.parametrize("where", [RUNS, RUN, LAUNCH])
+@pytest.mark.parametrize("width", [36, 76, 150])
+def test_the_help_sheet_has_every_act(where: str, width: int) -> None:
+    text = "\n".join(sheet(where, width))
+    for action in actions_of(where):
+        assert action.label in text
+        for key in action.keys:
+            assert key_name(key) in text
+
+
+@pytest.mark.parametrize("where", [RUNS, RUN, LAUNCH])
+def test_the_footer_is_of_the_table(where: str) -> None:
+    shown = footer(where)
+    assert {action.id for action in shown} == {action.id for action in actions_of(where) if action.footer}
+    assert len({action.footer for action in shown}) == len(shown)
+
+
+def test_the_palette_has_every_act(store_root: Path) -> None:
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        provider = ActionProvider(app.screen)
+        found = [hit.text or str(hit.display) async for hit in provider.discover()]
+        expected = [palette_text(action) for action in actions_of(RUNS) if action.id != "palette"]
+        assert found == expected
+        hits = [hit.text async for hit in provider.search("smooth more")]
+        assert any(text and text.startswith("Smooth more") for text in hits)
+        await pilot.press("colon")
+        await pilot.pause()
+        assert app.screen is not app.screen_stack[1]
+        await pilot.press(*"log scale")
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        await pilot.pause(0.2)
+        assert app.state.log_y
+
+    drive(store_root, body)
+
+
+def test_acts_that_lose_something_are_marked() -> None:
+    assert {action.id for action in ACTIONS if action.destructive} == {"stop"}
+    assert {action.id for action in ACTIONS if action.changes} == {"new", "stop", "resume", "submit"}
+    assert asyncio.iscoroutinefunction(HeatsApp.action_quit)

@@ -1,0 +1,43 @@
+"""The door to the full-screen app. Textual reads its environment when it is imported, so it is imported late."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tui.heats_app import HeatsApp as HeatsApp
+
+_LOW_BANDWIDTH = {
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_SMOOTH_SCROLL": "0",
+    "TEXTUAL_FPS": "10",
+    "TEXTUAL_COLOR_SYSTEM": "256",
+}
+
+
+def run_app(store_root: Path, *, read_only: bool, low_bandwidth: bool, ascii_only: bool, mouse: bool) -> None:
+    """Open the app on a store, which may not exist yet, and stay until it is closed.
+
+    Args:
+        store_root: the store's folder.
+        read_only: refuse whatever would change the store.
+        low_bandwidth: for slow links: nothing is animated, fewer colours, the table scrolls by half pages.
+        ascii_only: no glyphs beyond ASCII.
+        mouse: take the mouse; without it the terminal's own selection works.
+    """
+    if low_bandwidth:
+        for name, value in _LOW_BANDWIDTH.items():
+            os.environ.setdefault(name, value)
+    from tui.heats_app import HeatsApp
+
+    HeatsApp(store_root, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only).run(mouse=mouse)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "HeatsApp":
+        from tui.heats_app import HeatsApp
+
+        return HeatsApp
+    raise AttributeError(name)

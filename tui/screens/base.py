@@ -1,0 +1,223 @@
+"""What the screens about runs share: the acts on the selected run and on how its curves look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
+
+from textual.screen import Screen
+from textual.widget import Widget
+
+from engine.store.status import State
+from engine.store.summary import RunSummary
+from tui import format
+from tui.messages import RunView
+from tui.screens.confirm import Choice, ConfirmScreen
+from tui.screens.help import HelpScreen
+from tui.widgets.chart import Chart, Line, Look
+from tui.widgets.log_view import LogView
+from tui.widgets.smoothing import WEIGHTS
+
+if TYPE_CHECKING:
+    from tui.app import HeatsApp
+
+
+@runtime_checkable
+class Pane(Protocol):
+    """What the movement keys move in."""
+
+    def move_by(self, rows: int) -> None: ...
+
+    def move_page(self, halves: int) -> None: ...
+
+    def move_to_start(self) -> None: ...
+
+    def move_to_end(self) -> None: ...
+
+
+class HeatsScreen(Screen[Any]):
+    """A screen whose keys come from the table of actions, under the name `WHERE`."""
+
+    WHERE: ClassVar[str]
+    AUTO_FOCUS = ""
+
+    @property
+    def heats(self) -> HeatsApp:
+        """The app, by its own type."""
+        return cast("HeatsApp", self.app)
+
+    def action_help(self) -> None:
+        """Show all keys of this screen."""
+        self.heats.push_screen(HelpScreen(self.WHERE))
+
+
+class RunActsScreen(HeatsScreen):
+    """A screen with one selected run, a chart and a log."""
+
+    def selected_run(self) -> RunSummary | None:
+        """The run that the keys act on."""
+        raise NotImplementedError
+
+    def panes(self) -> list[Widget]:
+        """What Tab goes through, where it is on the screen."""
+        raise NotImplementedError
+
+    # Movement
+
+    def _pane(self) -> Pane | None:
+        focused: object = self.focused
+        if isinstance(focused, Pane):
+            return focused
+        return next((pane for pane in self.panes() if isinstance(pane, Pane)), None)
+
+    def action_move(self, rows: int) -> None:
+        """Up or down."""
+        if pane := self._pane():
+            pane.move_by(rows)
+
+    def action_move_page(self, halves: int) -> None:
+        """By half pages."""
+        if pane := self._pane():
+            pane.move_page(halves)
+
+    def action_move_start(self) -> None:
+        """To the first row."""
+        if pane := self._pane():
+            pane.move_to_start()
+
+    def action_move_end(self) -> None:
+        """To the last row."""
+        if pane := self._pane():
+            pane.move_to_end()
+
+    def action_sideways(self, direction: int) -> None:
+        """Left or right in long lines."""
+        pane = self._pane()
+        view = pane if isinstance(pane, LogView) else self._log_view()
+        if view is not None:
+            view.move_sideways(direction * 16)
+
+    def action_next_pane(self) -> None:
+        """Tab."""
+        self._turn_pane(1)
+
+    def action_previous_pane(self) -> None:
+        """Shift+Tab."""
+        self._turn_pane(-1)
+
+    def _turn_pane(self, direction: int) -> None:
+        panes = self.panes()
+        if panes:
+            at = panes.index(self.focused) if self.focused in panes else -direction
+            panes[(at + direction) % len(panes)].focus()
+
+    # Looks
+
+    def _log_view(self) -> LogView | None:
+        return next((pane for pane in self.panes() if isinstance(pane, LogView)), None)
+
+    @property
+    def look(self) -> Look:
+        """How curves are shown."""
+        return Look(self.heats.state.log_y, self.heats.state.smoothing)
+
+    def action_log_y(self) -> None:
+        """Logarithmic axis, on or off."""
+        self.heats.change_state(log_y=not self.heats.state.log_y)
+        self.query_one(Chart).set_look(self.look)
+
+    def action_smooth(self, direction: int) -> None:
+        """Smooth more or less."""
+        weights = list(WEIGHTS)
+        nearest = min(weights, key=lambda weight: abs(weight - self.heats.state.smoothing))
+        at = min(max(weights.index(nearest) + direction, 0), len(weights) - 1)
+        self.heats.change_state(smoothing=weights[at])
+        self.query_one(Chart).set_look(self.look)
+
+    def action_next_metric(self) -> None:
+        """The curves of the next metric."""
+        self._turn_metric(1)
+
+    def action_previous_metric(self) -> None:
+        """The curves of the metric before."""
+        self._turn_metric(-1)
+
+    def _turn_metric(self, direction: int) -> None:
+        view, run = self.heats.tracker.view, self.selected_run()
+        if view is None or run is None or not view.groups:
+            return
+        at = view.groups.index(view.group) if view.group in view.groups else -direction
+        group = view.groups[(at + direction) % len(view.groups)]
+        self.heats.change_state(metric=group)
+        self.heats.tracker.watch(run.id, group)
+
+    def action_follow(self) -> None:
+        """Follow the end of the log, or stay."""
+        if view := self._log_view():
+            view.set_following(not view.following)
+            self.heats.change_state(follow=view.following)
+
+    def show_view(self, view: RunView | None, run: RunSummary | None) -> None:
+        """Give the chart the curves of a run."""
+        chart = self.query_one(Chart)
+        if run is None:
+            chart.show("", (), message="")
+            return
+        if view is None or view.run_id != run.id:
+            chart.show(self.heats.state.metric, (), message="reading…" if not self.heats.ascii_only else "reading...")
+            return
+        lines = [Line(_label(name, view.group), curve) for name, curve in view.curves.items()]
+        chart.show(view.group, lines, message="nothing logged yet")
+
+    # Acts
+
+    def action_stop_run(self) -> None:
+        """Ask, then stop."""
+        run = self.selected_run()
+        if run is None or self.heats.refuses():
+            return
+        if not run.status.is_live and run.status is not State.SILENT and "processes of it are left" not in run.reason:
+            self.heats.tell(f"{run.name} isn't running: {run.status}", failed=True)
+            return
+
+        def decided(result: str | None) -> None:
+            if result is not None:
+                self.heats.acts.stop(run.id, now=result == "now")
+
+        self.heats.push_screen(stop_question(run), decided)
+
+    def action_resume_run(self) -> None:
+        """Go on from the newest checkpoint."""
+        run = self.selected_run()
+        if run is None or self.heats.refuses():
+            return
+        if run.status.is_live:
+            self.heats.tell(f"{run.name} is still {run.status}", failed=True)
+            return
+        self.heats.acts.resume(run.id)
+
+
+def stop_question(run: RunSummary) -> ConfirmScreen:
+    """What is asked before a run is stopped: which run, what happens, what is lost."""
+    saved = max((event.step or 0 for event in run.events if event.name == "checkpoint"), default=None)
+    where = f"It is at step {format.progress(run.step, run.total_steps)}."
+    at_once = "end at once, without a checkpoint"
+    if saved is None:
+        loss = "Ended at once it loses every step: there is no checkpoint yet."
+    else:
+        loss = f"Ended at once it loses what came after its checkpoint of step {saved:,}."
+    if run.status is State.STOPPING:
+        text = (f"It was asked to stop {format.ago(run.since)} ago and is saving. {where}", loss)
+        wait = (Choice("s", at_once, "now", destructive=True), Choice("n", "wait", None))
+        return ConfirmScreen(f"End {run.name} ({run.id[-4:]}) now?", text, wait, default=1)
+    text = (f"{where} It saves a checkpoint at the end of its step and ends; `r` goes on from there.", loss)
+    choices = (
+        Choice("y", "save and stop", "stop", destructive=True),
+        Choice("x", at_once, "now", destructive=True),
+        Choice("n", "let it run", None),
+    )
+    return ConfirmScreen(f"Stop {run.name} ({run.id[-4:]})?", text, choices)
+
+
+def _label(name: str, group: str) -> str:
+    """`train` for train/loss among the curves of `loss`."""
+    return name[: -len(group) - 1] if name.endswith(f"/{group}") else name

@@ -1,0 +1,64 @@
+"""What a viewer chose: selection, order, filter, scale. Saved at each change, since a hang-up gives no time to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from engine.errors import MachineError
+from engine.store.files import read_json, write_atomic
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """The viewer's choices for one store."""
+
+    selected: str | None = None
+    sort: str = "age"
+    reverse: bool = True
+    filter: str = ""
+    metric: str = "loss"
+    log_y: bool = False
+    smoothing: float = 0.0
+    follow: bool = True
+
+
+def state_path(root: Path) -> Path:
+    """Where the choices for a store are kept: under the user's state folder, never in the store."""
+    record = read_json(root / ".store.json") or {}
+    store_id = record.get("id")
+    if not isinstance(store_id, str) or not store_id.isalnum():
+        # No store yet: known by its place until it has an id.
+        store_id = "at-" + hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:12]
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "heats" / f"{store_id}.json"
+
+
+def load(path: Path) -> ViewState:
+    """The choices made last time; defaults for what is missing or of the wrong type."""
+    content = read_json(path) or {}
+    fallback = ViewState()
+    values: dict[str, Any] = {}
+    for field in fields(ViewState):
+        value, default = content.get(field.name), getattr(fallback, field.name)
+        if field.name == "selected":
+            fits = isinstance(value, str)
+        elif isinstance(default, float):
+            fits = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
+        else:
+            fits = type(value) is type(default)
+        if fits:
+            values[field.name] = value
+    return ViewState(**values)
+
+
+def save(path: Path, state: ViewState) -> None:
+    """Keep the choices; losing them is no error (the disk may be full, the folder read-only)."""
+    with contextlib.suppress(OSError, MachineError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (json.dumps(asdict(state), indent=1) + "\n").encode())
