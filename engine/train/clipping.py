@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
+from collections import deque
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.config.sections import ClipSection
+from engine.train.guard import Flag
 
 
 class Clipper:
-    """Holds the window of recent accepted norms, on the device."""
+    """Holds the window of recent accepted norms and says the bound."""
 
     def __init__(self, options: ClipSection, peak_lr: float, device: torch.device) -> None:
         self.options = options
         self.peak_lr = peak_lr
         size = options.window if options.kind == "dynamic" else 0
-        self._window = torch.full((size,), math.nan, device=device)
-        self._next = 0
+        self._window = _HostWindow(size) if device.type == "cpu" else _DeviceWindow(size, device)
 
     def bound(self, lr: float) -> Tensor | float | None:
         """The bound for a step at this learning rate; None where nothing is clipped."""
@@ -29,29 +31,84 @@ class Clipper:
         if options.kind == "fixed":
             return options.max_norm
         tightening = (lr / self.peak_lr) ** options.lr_power
-        quantile = torch.nanquantile(self._window, options.quantile).nan_to_num(nan=options.max_norm)
-        bound: Tensor = (quantile * tightening).clamp(options.lower, options.upper)
-        return bound
+        bound = self._window.quantile(options.quantile, options.max_norm) * tightening
+        if isinstance(bound, Tensor):
+            clamped: Tensor = bound.clamp(options.lower, options.upper)
+            return clamped
+        return min(max(bound, options.lower), options.upper)
 
-    def accept(self, norm: Tensor, bad: Tensor) -> None:
+    def accept(self, norm: Tensor, bad: Flag) -> None:
         """Take in a step's norm unless the step was skipped."""
         if self.options.kind == "dynamic":
-            slot = self._window[self._next]
-            slot.copy_(torch.where(bad, slot, norm))
-            self._next = (self._next + 1) % len(self._window)
+            self._window.add(norm, bad)
 
     def state_dict(self) -> dict[str, Any]:
-        """The window as hexadecimal floats, so that not a bit is lost."""
-        return {"window": [float(value).hex() for value in self._window.tolist()], "next": self._next}
+        """The window, oldest first, as hexadecimal floats, so that not a bit is lost."""
+        return {"window": [value.hex() for value in self._window.values()]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a window; one of another size (changed by an override) keeps its newest norms."""
-        values = [float.fromhex(value) for value in state["window"]]
-        size, position = len(self._window), int(state["next"])
-        if len(values) == size:
-            self._window.copy_(torch.tensor(values))
-            self._next = position
-        elif size:
-            newest_first = [values[(position - 1 - back) % len(values)] for back in range(min(size, len(values)))]
-            self._window[: len(newest_first)] = torch.tensor(newest_first[::-1])
-            self._next = len(newest_first) % size
+        self._window.restore([float.fromhex(value) for value in state["window"]])
+
+
+class _HostWindow:
+    """For a CPU: a sorted list, microseconds a step where a tensor's quantile takes a hundred."""
+
+    def __init__(self, size: int) -> None:
+        self._newest: deque[float] = deque(maxlen=size)
+        self._sorted: list[float] = []
+
+    def quantile(self, share: float, empty: float) -> float:
+        if not self._sorted:
+            return empty
+        place = share * (len(self._sorted) - 1)
+        below = int(place)
+        above = min(below + 1, len(self._sorted) - 1)
+        return self._sorted[below] + (place - below) * (self._sorted[above] - self._sorted[below])
+
+    def add(self, norm: Tensor, bad: Flag) -> None:
+        if not bad:
+            self._push(norm.item())
+
+    def _push(self, value: float) -> None:
+        if len(self._newest) == self._newest.maxlen:
+            del self._sorted[bisect_left(self._sorted, self._newest[0])]
+        self._newest.append(value)
+        insort(self._sorted, value)
+
+    def values(self) -> list[float]:
+        return list(self._newest)
+
+    def restore(self, values: list[float]) -> None:
+        self._newest.clear()
+        self._sorted.clear()
+        for value in values if self._newest.maxlen else ():
+            self._push(value)
+
+
+class _DeviceWindow:
+    """For an accelerator: a ring there, so that the host never waits for a norm. Empty slots are NaN."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self._ring = torch.full((size,), math.nan, device=device)
+        self._next = torch.zeros((), dtype=torch.int64, device=device)
+
+    def quantile(self, share: float, empty: float) -> Tensor:
+        return torch.nanquantile(self._ring, share).nan_to_num(nan=empty)
+
+    def add(self, norm: Tensor, bad: Flag) -> None:
+        good = ~torch.as_tensor(bad, device=self._ring.device)
+        slot = torch.arange(len(self._ring), device=self._ring.device) == self._next
+        self._ring = torch.where(slot & good, norm, self._ring)
+        self._next = (self._next + good) % len(self._ring)
+
+    def values(self) -> list[float]:
+        start = int(self._next)
+        ring: list[float] = self._ring.tolist()
+        return [value for value in ring[start:] + ring[:start] if not math.isnan(value)]
+
+    def restore(self, values: list[float]) -> None:
+        size = len(self._ring)
+        kept = values[-size:] if size else []
+        self._ring[: len(kept)] = torch.tensor(kept)
+        self._next.fill_(len(kept) % size if size else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from engine.config.sections import GuardSection
 from engine.train.optim import is_fused
+
+Flag = Tensor | bool
+"""A bool scalar on an accelerator, or a plain bool where the host decides anyway."""
 
 
 class TooManySkips(Exception):
@@ -26,31 +30,33 @@ class GuardReport:
 
 
 class Guard:
-    """Counts skipped steps on the device; the host looks at fixed steps only."""
+    """Counts skipped steps: on an accelerator in tensors there, which the host reads at fixed steps only; on a CPU,
+    where reading a tensor costs nothing and arithmetic on one does, in plain numbers."""
 
     def __init__(self, options: GuardSection, device: torch.device) -> None:
         self.options = options
-        self._streak = torch.zeros((), dtype=torch.int64, device=device)
-        self._total = torch.zeros((), dtype=torch.int64, device=device)
+        self._on_host = device.type == "cpu"
+        self._streak: Tensor | int = 0 if self._on_host else torch.zeros((), dtype=torch.int64, device=device)
+        self._total: Tensor | int = 0 if self._on_host else torch.zeros((), dtype=torch.int64, device=device)
         self._reported = 0
 
-    def judge(self, loss: Tensor, norm: Tensor) -> Tensor:
-        """Whether this step must be skipped, as a bool scalar on the device; and count it."""
-        # One comparison catches NaN and both infinities of either; a sum of finite halves can't overflow wrongly
-        # without the norm being useless anyway.
-        bad = ~((loss.detach().float().abs() + norm) < torch.inf)
-        self._total += bad
-        self._streak += 1
-        self._streak *= bad
+    def judge(self, loss: Tensor, norm: Tensor) -> Flag:
+        """Whether this step must be skipped (on an accelerator as a bool scalar there); and count it."""
+        if self._on_host:
+            bad: Flag = not (math.isfinite(loss.item()) and math.isfinite(norm.item()))
+        else:
+            bad = ~torch.isfinite(loss.detach() + norm)
+        self._total = self._total + bad
+        self._streak = (self._streak + 1) * bad
         return bad
 
     def report(self) -> GuardReport:
-        """Read the counters (one sync) and say what is new since the last reading.
+        """Read the counters (one wait for the device) and say what is new since the last reading.
 
         Raises:
             TooManySkips: `guard.max_skipped` steps in a row were skipped.
         """
-        streak, total = (int(value) for value in torch.stack([self._streak, self._total]).tolist())
+        streak, total = int(self._streak), int(self._total)
         report = GuardReport(streak, total, total - self._reported)
         self._reported = total
         if streak >= self.options.max_skipped:
@@ -63,21 +69,22 @@ class Guard:
         return {"streak": int(self._streak), "total": int(self._total)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._streak.fill_(state["streak"])
-        self._total.fill_(state["total"])
+        # In place of the counter's own kind: a checkpoint may move between devices.
+        self._streak = self._streak * 0 + state["streak"]
+        self._total = self._total * 0 + state["total"]
         self._reported = state["total"]
 
 
-def step_unless(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
+def step_unless(optimizer: torch.optim.Optimizer, bad: Flag) -> None:
     """Take an optimizer step unless `bad`: then weights, moments and step counters stay as they are, bit for bit.
 
     Fused optimizers skip on the device through `found_inf`, the hook that torch's GradScaler uses; elsewhere, and on
     a CPU where reading a flag costs nothing, the host decides. (An update multiplied by 0 would leak NaN into the
     moments.)
     """
-    if is_fused(optimizer) and bad.device.type != "cpu":
+    if isinstance(bad, Tensor) and is_fused(optimizer):
         skip_on_device(optimizer, bad)
-    elif not bad.item():
+    elif not bad:
         optimizer.step()
 
 

@@ -19,7 +19,7 @@ from engine.train import determinism, optim
 from engine.train.checkpoint import Loaded
 from engine.train.evaluation import evaluate
 from engine.train.figures import StepFigures
-from engine.train.guard import TooManySkips, step_unless
+from engine.train.guard import Flag, TooManySkips, step_unless
 from engine.train.loader import IndexLoader, to_device
 from engine.train.precision import Precision, choose_dtype
 from engine.train.recorder import Recorder
@@ -157,7 +157,7 @@ def _backward(
     state.optimizer.zero_grad(set_to_none=True)
     accumulation = config.train.accumulation
     scaler = state.precision.scaler
-    total = torch.zeros((), device=device)
+    total: Tensor | None = None
     sums: dict[str, Tensor] = {}
     shares: dict[str, float | Tensor] = {}
     for _ in range(accumulation):
@@ -165,16 +165,17 @@ def _backward(
         state.position += 1
         with state.precision.autocast():
             terms = task.loss(state.model, batch, context)
-        loss = _weighted_sum(terms) / accumulation
+        loss = _weighted_sum(terms) if accumulation == 1 else _weighted_sum(terms) / accumulation
         if measure_shares and len(terms) > 1:
             shares = gradient_shares(terms, state.model)
             measure_shares = False
         (scaler.scale(loss) if scaler is not None else loss).backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
+        total = loss.detach() if total is None else total + loss.detach()
         if len(terms) > 1:
             for name, (_, value) in terms.items():
-                part = value.detach().float() / accumulation
+                part = value.detach() if accumulation == 1 else value.detach().float() / accumulation
                 sums[name] = sums[name] + part if name in sums else part
+    assert total is not None
     return total, {f"train/{name}": value for name, value in sums.items()} | shares
 
 
@@ -185,7 +186,7 @@ def _weighted_sum(terms: dict[str, tuple[float, Tensor]]) -> Tensor:
 
 def _update(
     state: TrainState, parameters: list[nn.Parameter], loss: Tensor, lr: float
-) -> tuple[Tensor, Tensor, Tensor | float | None]:
+) -> tuple[Flag, Tensor, Tensor | float | None]:
     """Clip and step, unless loss or gradient is non-finite. Returns whether it was, the norm, and the bound."""
     scaler = state.precision.scaler
     if scaler is not None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.config.sections import ClipSection
-from engine.train.clipping import Clipper
+from engine.train.clipping import Clipper, _DeviceWindow, _HostWindow
 
 CPU = torch.device("cpu")
 GOOD, BAD = torch.tensor(False), torch.tensor(True)
@@ -49,6 +49,25 @@ def test_the_bound_tightens_with_the_rate_and_keeps_its_limits() -> None:
     for _ in range(5):
         clipper.accept(torch.tensor(50.0), GOOD)
     assert float(torch.as_tensor(clipper.bound(0.1))) == 2.0
+
+
+@pytest.mark.parametrize("size", [1, 4, 7])
+def test_the_window_on_an_accelerator_agrees_with_the_one_on_the_host(size: int) -> None:
+    # the accelerator's tensor code runs on a CPU as well
+    host, device = _HostWindow(size), _DeviceWindow(size, CPU)
+    generator = torch.Generator().manual_seed(3)
+    for number in range(20):
+        norm = torch.rand((), generator=generator) * 10
+        bad = number % 5 == 2
+        host.add(norm, bad)
+        device.add(norm, torch.tensor(bad))
+        assert device.values() == host.values()
+        assert float(device.quantile(0.9, 1.0)) == pytest.approx(host.quantile(0.9, 1.0), rel=1e-6)
+    other = _DeviceWindow(size, CPU)
+    other.restore(host.values())
+    host.add(torch.tensor(2.5), False)
+    other.add(torch.tensor(2.5), torch.tensor(False))
+    assert other.values() == host.values()
 
 
 def test_fixed_and_none() -> None:

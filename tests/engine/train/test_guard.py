@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,21 @@ def test_the_skip_on_the_device_leaves_everything_and_a_good_step_is_a_plain_one
     assert _snapshot(model, optimizer) == _snapshot(plain_model, plain)
 
 
+class _Device(Guard):
+    """The accelerator's arithmetic, on a CPU."""
+
+    def __init__(self) -> None:
+        super().__init__(GuardSection(), torch.device("meta"))
+        self._streak = torch.zeros((), dtype=torch.int64)
+        self._total = torch.zeros((), dtype=torch.int64)
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 1.0])
 @pytest.mark.parametrize("norm", [math.nan, math.inf, 1.0])
 def test_only_finite_loss_and_norm_are_good(loss: float, norm: float) -> None:
-    bad = Guard(GuardSection(), CPU).judge(torch.tensor(loss), torch.tensor(norm))
-    assert bool(bad) == (not (math.isfinite(loss) and math.isfinite(norm)))
+    for guard in (Guard(GuardSection(), CPU), _Device()):
+        bad = guard.judge(torch.tensor(loss), torch.tensor(norm))
+        assert bool(bad) == (not (math.isfinite(loss) and math.isfinite(norm)))
 
 
 def test_a_streak_ends_the_run_with_the_reason(store_root: Path) -> None:
@@ -95,12 +106,13 @@ def test_skipped_steps_are_logged_and_nan_is_not_hidden(store_root: Path) -> Non
     assert len(history.series["train/loss"]) == 24
 
 
-def test_counters_survive_a_round_trip() -> None:
-    guard = Guard(GuardSection(), CPU)
+@pytest.mark.parametrize("make", [lambda: Guard(GuardSection(), CPU), _Device], ids=["cpu", "accelerator"])
+def test_counters_survive_a_round_trip(make: Callable[[], Guard]) -> None:
+    guard = make()
     for bad in (True, False, True, True):
         guard.judge(torch.tensor(math.nan if bad else 0.0), torch.tensor(1.0))
     state: dict[str, Any] = copy.deepcopy(guard.state_dict())
     assert state == {"streak": 2, "total": 3}
-    other = Guard(GuardSection(), CPU)
+    other = make()
     other.load_state_dict(state)
     assert other.report().new == 0  # what was reported before the resume isn't news again

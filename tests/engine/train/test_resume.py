@@ -152,7 +152,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 def _keys() -> list[str]:
     return [
-        "step", "position", "scaler.scale", "scaler._growth_tracker", "clipper.window", "clipper.next", "guard.streak",
+        "step", "position", "scaler.scale", "scaler._growth_tracker", "clipper.window", "guard.streak",
         "guard.total", "best.value", "best.step", "best.stale", "task.calls", "task_generator", "random.python",
         "random.numpy", "random.torch",
     ]  # fmt: skip
