@@ -35,7 +35,7 @@ class Clipper:
         if isinstance(bound, Tensor):
             clamped: Tensor = bound.clamp(options.lower, options.upper)
             return clamped
-        return min(max(bound, options.lower), options.upper)
+        return float(min(max(bound, options.lower), options.upper))
 
     def accept(self, norm: Tensor, bad: Flag) -> None:
         """Take in a step's norm unless the step was skipped."""
