@@ -91,7 +91,7 @@ ACTIONS: tuple[Action, ...] = (
         ("s",),
         "Stop",
         "Ask the selected run to save a checkpoint and end. Asks first; once it is stopping, "
-        "`s` offers to end it at once.",
+        "s offers to end it at once.",
         "stop_run",
         _BOTH,
         "Runs",
@@ -124,7 +124,7 @@ ACTIONS: tuple[Action, ...] = (
         "sort",
         ("o",),
         "Sort by next column",
-        "Sort by the next column.",
+        "Goes through the columns on the screen.",
         "sort_next",
         _ONLY_RUNS,
         "Runs",

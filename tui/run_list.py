@@ -29,6 +29,8 @@ class RunList:
         self._summaries: dict[str, RunSummary] = {}
         self._stamps: dict[str, _Stamp | None] = {}
         self._traces: dict[str, tuple[object, ...]] = {}
+        self._loaded: str | None = None
+        """The id of the store whose runs are known."""
         self._modified = -1
         self._ticks = 0
         self._order: list[str] = []
@@ -56,7 +58,7 @@ class RunList:
             return () if cleared or self.problem != before else None
         assert self._store is not None
         changed = before != self.problem
-        if not self._stamps:
+        if self._loaded != self._store.id:
             changed |= self._load(self._store)
         changed |= self._scan(self._store)
         changed |= self._read_again(self._store, near)
@@ -86,12 +88,13 @@ class RunList:
         """Forget what was known; whether a viewer has to hear of it."""
         had = bool(self._summaries) or self._ticks == 0
         self._ticks += 1
-        self._summaries, self._stamps, self._modified = {}, {}, -1
-        self._unsettled = set()
+        self._summaries, self._stamps, self._unsettled = {}, {}, set()
+        self._loaded, self._modified = None, -1
         return had
 
     def _load(self, store: Store) -> bool:
         """The first look goes through the index. Stamps are taken before, so that no change falls between."""
+        self._loaded = store.id
         stamps = {run_id: _stamp(store, run_id) for run_id in store.run_ids()}
         self._summaries = {run.id: run for run in list_runs(store)}
         self._stamps = {run_id: stamps.get(run_id) for run_id in self._summaries}

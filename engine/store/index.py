@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from engine.store.paths import Store
+from engine.store.paths import EMPTY_STORE, Store
 from engine.store.summary import RunSummary, summarize
 
 _VERSION = 2
@@ -30,6 +30,8 @@ def list_runs(store: Store, *, rescan: bool = False) -> list[RunSummary]:
         store: which store.
         rescan: drop the index and read everything anew.
     """
+    if store.id == EMPTY_STORE:
+        return []
     path = index_path(store)
     if rescan:
         _forget(path)

@@ -17,6 +17,8 @@ _RUN_ID = re.compile(r"^\d{8}-\d{6}_[\w.-]+_[0-9a-z]{4}$")
 _ATTEMPT = re.compile(r"[0-9]{3}|[1-9][0-9]{3,8}")
 _STORE_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _DEFAULT_STORE = "runs"
+EMPTY_STORE = "empty"
+"""The id of a folder that may become a store: nothing is there to be found or indexed."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def open_store(root: Path) -> Store:
             "its .store.json is damaged", place=str(root), remedy='restore it, as {"schema": 1, "id": "..."}'
         )
     if _may_become_store(root):
-        return Store(root, "empty")
+        return Store(root, EMPTY_STORE)
     raise HeatsError(
         "is no store of runs (it has no .store.json)", place=str(root), remedy="name the right folder with --runs-dir"
     )
@@ -193,7 +195,7 @@ def create_store(root: Path) -> Store:
     except OSError as error:
         raise MachineError(f"can't be made ({error.strerror})", place=str(root)) from error
     store = open_store(root)
-    if store.id != "empty":
+    if store.id != EMPTY_STORE:
         return store
     made = Store(root, os.urandom(6).hex())
     write_json(root / ".store.json", {"schema": SCHEMA, "id": made.id})

@@ -14,7 +14,7 @@ from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.records import Event, LaunchRecord, read_events, read_launch, read_notes, read_run
 from engine.store.status import State, Status, decide
 
-_TAIL_BYTES = 1 << 16
+_TAIL_BYTES = 1 << 14
 _STALL_FACTOR = 10.0
 _STALL_FLOOR_SECONDS = 120.0
 
@@ -116,7 +116,10 @@ def summarize(run: RunPaths) -> RunSummary | None:
             problems.append("run.json is damaged")
     attempts = run.attempts()
     history = _read_attempts(attempts, problems)
-    tail = _metric_tail(attempts, history)
+    # A last word carries the last figures: what has ended needs no look at its metrics.
+    ended = bool(history.last_attempt) and history.last_attempt[-1].is_final
+    spoken = ended and "train/loss" in _numbers(history.last_attempt[-1].facts.get("metrics"))
+    tail = _Tail() if spoken else _metric_tail(attempts, history)
     step = max([tail.step, *(event.step or 0 for event in history.events)], default=0)
     status = _status(run, attempts, history, tail, record)
     metrics = history.evaluated | tail.values
@@ -203,7 +206,9 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
 _SUMMING = ("finished", "stopped", "preempted", "failed")
 
 
-def _numbers(content: dict[str, Any]) -> dict[str, float]:
+def _numbers(content: Any) -> dict[str, float]:
+    if not isinstance(content, dict):
+        return {}
     decoded = {str(name): decode_number(value) for name, value in content.items()}
     return {name: value for name, value in decoded.items() if value is not None}
 
@@ -244,7 +249,7 @@ def _metric_tail(attempts: list[AttemptPaths], history: _History) -> _Tail:
 
 
 def _tail_offset(attempt: AttemptPaths) -> int:
-    """Where to start so that about the last 64 KiB are read: the first whole line in them."""
+    """Where to start so that about the last 16 KiB are read: the first whole line in them."""
     try:
         size = os.stat(attempt.metrics).st_size
         if size <= _TAIL_BYTES:

@@ -90,7 +90,7 @@ def test_the_selected_run_is_shown_and_followed(store_root: Path) -> None:
         await until(pilot, lambda: [line.label for line in chart.lines] == ["train", "val"])
         assert log.source.lines(0, 9) == ["first"]
         assert len(chart.lines[0].curve) == 60
-        assert app.tracker.sparks[live.id] is not None
+        await until(pilot, lambda: live.id in app.tracker.sparks)
         add_steps(live, 61, 70)
         with live.attempts()[-1].output.open("a") as file:
             file.write("second\n")

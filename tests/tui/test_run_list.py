@@ -39,6 +39,17 @@ def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
     assert runs.poll() is None
 
 
+def test_an_empty_folder(store_root: Path) -> None:
+    store_root.mkdir()
+    runs = RunList(store_root)
+    assert runs.poll() == ()
+    assert runs.poll() is None
+    made = make_run(store_root)
+    found = runs.poll()
+    assert found is not None
+    assert [run.id for run in found] == [made.id]
+
+
 def test_only_what_changed_is_another_object(store_root: Path) -> None:
     live, done = make_run(store_root, "live", state="running"), make_run(store_root, "done")
     runs = RunList(store_root)

@@ -46,6 +46,13 @@ class ConfirmScreen(ModalScreen[str | None]):
         answers.highlighted = self.default
         answers.focus()
 
+    def on_resize(self) -> None:
+        """Where it is low the explanation gives way: the run's name and the answers stay."""
+        room = self.size.height - 2 - 1 - len(self.choices) - 1
+        text = self.query_one("#question-text")
+        text.styles.max_height = max(1, room)
+        text.styles.margin = (0, 0, 1 if room > 4 else 0, 0)
+
     def on_key(self, event: events.Key) -> None:
         for choice in self.choices:
             if event.key == choice.key:

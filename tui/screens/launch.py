@@ -121,6 +121,9 @@ class LaunchScreen(HeatsScreen):
         first = next((field for field in fields if isinstance(field, OptionField)), fields[0])
         first.focus()
 
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < 16, "short")
+
     def _fields(self) -> list[Field]:
         return [field for field in self.query(Field) if field.display]
 

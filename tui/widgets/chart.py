@@ -15,7 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.store.buckets import Buckets, Curve, Floats
+from engine.store.buckets import Buckets, Curve
 from tui import format
 from tui.widgets import raster
 from tui.widgets.raster import Cells, Domain
@@ -108,34 +108,37 @@ class Chart(Widget):
 
     def domain(self) -> Domain | None:
         """What the plot spans; None without any point."""
+        return self._reduced(1)[0]
+
+    def _reduced(self, count: int) -> tuple[Domain | None, list[Buckets]]:
+        """What the plot spans, and each curve in so many pixel columns of it."""
         curves = [line.curve for line in self.lines if len(line.curve)]
         if not curves:
-            return None
+            return None, []
         first = min(float(curve.steps[0]) for curve in curves)
         last = max(float(curve.steps[-1]) for curve in curves)
         x0, x1 = raster.step_domain(first, last)
-        bounds = [_finite_bounds(curve, x0, x1, log=self.look.log_y) for curve in curves]
-        low = min((low for low, _ in bounds if math.isfinite(low)), default=math.nan)
-        high = max((high for _, high in bounds if math.isfinite(high)), default=math.nan)
-        log = self.look.log_y and math.isfinite(low)
-        if self.look.log_y and not log:  # nothing positive: a log axis would show nothing at all
-            bounds = [_finite_bounds(curve, x0, x1, log=False) for curve in curves]
-            low = min((low for low, _ in bounds if math.isfinite(low)), default=math.nan)
-            high = max((high for _, high in bounds if math.isfinite(high)), default=math.nan)
+        reduced = [line.curve.buckets(x0, x1, count) for line in self.lines]
+        low, high = raster.bounds_of(reduced)
+        log = self.look.log_y
+        if log and not low > 0:  # only what is above zero counts, where anything is
+            above = raster.positive_bounds(curves)
+            log = math.isfinite(above[0])
+            low, high = above if log else (low, high)
         y0, y1 = raster.value_domain(low, high, log=log)
-        return Domain(x0, x1, y0, y1, log)
+        return Domain(x0, x1, y0, y1, log), reduced
 
     def _build(self, width: int, height: int) -> list[Strip]:
         base = self.rich_style
-        domain = self.domain()
+        gutter = _GUTTER if width >= 24 else 0
+        plot_width = width - gutter
+        domain, reduced = self._reduced(raster.pixels(plot_width, ascii_only=self.ascii_only))
         title = self._title_strip(width, base, domain)
         if domain is None or height < 3 or width < 12:
             return [title, *self._message_strips(width, height - 1, base)][:height]
         has_axis, has_labels = height >= 7, height >= 5
         plot_height = height - 1 - has_axis - has_labels
-        gutter = _GUTTER if width >= 24 else 0
-        plot_width = width - gutter
-        layers, styles = self._layers(domain, plot_width)
+        layers, styles = self._layers(domain, reduced)
         cells = raster.draw(layers, domain, plot_width, plot_height, ascii_only=self.ascii_only)
         broken = self._broken(layers, plot_width)
         rows = self._plot_strips(cells, [base + style for style in styles], domain, gutter, base)
@@ -148,23 +151,27 @@ class Chart(Widget):
             strips.append(self._label_strip(domain, width, gutter, base))
         return strips
 
-    def _layers(self, domain: Domain, plot_width: int) -> tuple[list[Buckets], list[Style]]:
+    def _layers(self, domain: Domain, reduced: list[Buckets]) -> tuple[list[Buckets], list[Style]]:
         """What is drawn, the lowest first: raw curves dimmed under smoothed ones."""
-        count = raster.pixels(plot_width, ascii_only=self.ascii_only)
         raw: list[tuple[Buckets, Style]] = []
         smooth: list[tuple[Buckets, Style]] = []
-        for index, line in enumerate(self.lines):
+        for index, (line, buckets) in enumerate(zip(self.lines, reduced, strict=True)):
             style = Style(color=OKABE_ITO[index % len(OKABE_ITO)])
-            buckets = line.curve.buckets(domain.x0, domain.x1, count)
-            if not self.look.smoothing or not len(line.curve):
+            if not self._is_smoothed(line):
                 raw.append((buckets, style))
                 continue
             raw.append((buckets, style + Style(dim=True)))
+            count = len(buckets)
             smoothed = self._smoother(line.label).smooth(line.curve).buckets(domain.x0, domain.x1, count)
             # Where the raw value is no number is marked once.
             smooth.append((replace(smoothed, broken=np.zeros(count, np.bool_)), style))
         layers = [*raw, *smooth]
         return [layer for layer, _ in layers], [style for _, style in layers]
+
+    def _is_smoothed(self, line: Line) -> bool:
+        """Few points beside many (validation beside training) are left as they are: their mean would lag by epochs."""
+        densest = max(len(other.curve) for other in self.lines)
+        return bool(self.look.smoothing) and len(line.curve) > densest // 10
 
     def _smoother(self, label: str) -> Smoother:
         if label not in self._smoothers:
@@ -226,17 +233,13 @@ class Chart(Widget):
         for index, line in enumerate(self.lines):
             mark = _LEGEND_MARKS[0] if not self.ascii_only else raster.ascii_mark(index)
             style = base + Style(color=OKABE_ITO[index % len(OKABE_ITO)])
-            value = line.curve.last if not self.look.smoothing or not len(line.curve) else self._smooth_last(line)
+            value = self._smoother(line.label).smooth(line.curve).last if self._is_smoothed(line) else line.curve.last
             segments.append(Segment(f"  {mark} {line.label} {format.number(value)}", style))
         if self.look.log_y:
             segments.append(Segment("  log" if domain is None or domain.log else "  log: nothing above 0", axis))
         if self.look.smoothing:
             segments.append(Segment(f"  smooth {self.look.smoothing:g}", axis))
         return Strip(segments).adjust_cell_length(width, base)
-
-    def _smooth_last(self, line: Line) -> float | None:
-        smoothed = self._smoother(line.label).smooth(line.curve)
-        return smoothed.last
 
     def _message_strips(self, width: int, height: int, base: Style) -> list[Strip]:
         strips = [Strip.blank(width, base) for _ in range(max(0, height))]
@@ -268,15 +271,6 @@ def _row_labels(domain: Domain, height: int) -> dict[int, str]:
     for tick, pixel in zip(ticks, pixel_rows, strict=True):
         labels.setdefault(int(pixel) // 4, format.short(tick))
     return labels
-
-
-def _finite_bounds(curve: Curve, x0: float, x1: float, *, log: bool) -> tuple[float, float]:
-    whole = curve.buckets(x0, x1, 1)
-    low, high = float(whole.low[0]), float(whole.high[0])
-    if log and not low > 0:
-        values: Floats = curve.values[np.isfinite(curve.values) & (curve.values > 0)]
-        return (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
-    return low, high
 
 
 def _overlay(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.store.buckets import Buckets
+from engine.store.buckets import Buckets, Curve
 
 # The eight dots of a braille cell: bit of (row, column).
-_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint16)
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BRAILLE = 0x2800
 _ASCII_MARKS = ".:'", "o", "+", "x", "#", "%"
 
@@ -98,6 +98,25 @@ def _log_ceiling(value: float) -> float:
     return min(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * 0.999999)
 
 
+def bounds_of(reduced: list[Buckets]) -> tuple[float, float]:
+    """The least and greatest value of some curves; NaN where there is none."""
+    pairs = [(float(np.fmin.reduce(part.low)), float(np.fmax.reduce(part.high))) for part in reduced]
+    return _widest(pairs)
+
+
+def positive_bounds(curves: list[Curve]) -> tuple[float, float]:
+    """The same of what is above zero."""
+    above = [curve.values[np.isfinite(curve.values) & (curve.values > 0)] for curve in curves]
+    return _widest([(float(values.min()), float(values.max())) for values in above if len(values)])
+
+
+def _widest(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    known = [pair for pair in pairs if math.isfinite(pair[0])]
+    if not known:
+        return math.nan, math.nan
+    return min(low for low, _ in known), max(high for _, high in known)
+
+
 def rows_of(values: NDArray[Any], domain: Domain, height: int) -> NDArray[Any]:
     """The pixel row of each value, 0 at the top; NaN stays NaN, and what is outside comes to the rim."""
     low, high = domain.y0, domain.y1
@@ -135,7 +154,10 @@ def draw(layers: list[Buckets], domain: Domain, width: int, height: int, *, asci
             hit = mask.reshape(height, down, width).any(axis=1)
         else:
             dots = mask.reshape(height, down, width, across)
-            bits = (dots * _DOTS[None, :, None, :]).sum(axis=(1, 3)).astype(np.uint32)
+            bits = np.zeros((height, width), np.uint8)
+            for row in range(4):
+                for column in range(2):
+                    bits |= dots[:, row, :, column] * np.uint8(_DOTS[row][column])
             codes |= bits
             hit = bits > 0
         tops[hit] = index

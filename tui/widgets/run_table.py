@@ -79,6 +79,7 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._selected: str | None = None
         self._sparks: dict[str, str] = {}
         self._columns: list[tuple[Column, int]] = []
+        self._columns_for = -1
         self._painted: dict[int, _RowKey] = {}
         self._now = time.time()
 
@@ -90,7 +91,10 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def columns(self) -> list[tuple[Column, int]]:
         """The columns on the screen, with their widths."""
-        return self._columns or fit_columns(self.size.width or 80)
+        width = self._width
+        if width != self._columns_for:  # a scroll bar that comes or goes changes it too
+            self._columns, self._columns_for = fit_columns(width), width
+        return self._columns
 
     def set_rows(self, rows: Sequence[RunSummary], select: str | None = None) -> None:
         """Show these runs; the selected one stays selected wherever it is now.
@@ -163,6 +167,11 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         return "~" if self.ascii_only else "…"
 
     @property
+    def _width(self) -> int:
+        """Cells a row has: the scroll bar takes some."""
+        return self.scrollable_content_region.width
+
+    @property
     def _top(self) -> int:
         return int(self.scroll_offset.y)
 
@@ -175,10 +184,8 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def watch_cursor(self, old: int, new: int) -> None:
         if not self._scroll_to_cursor():
-            for row in (old, new):
-                line = row - self._top + 1
-                if 1 <= line < self.size.height:
-                    self.refresh(Region(0, line, self.size.width, 1))
+            self._refresh_row(old)
+            self._refresh_row(new)
         self._note_selection()
 
     def _note_selection(self) -> None:
@@ -208,20 +215,19 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Scrolled())
 
     def on_resize(self) -> None:
-        self._columns = fit_columns(self.size.width)
         self._painted.clear()
         self.virtual_size = Size(self.size.width, len(self.rows) + 1)
         self._scroll_to_cursor()
         self.post_message(self.Scrolled())
 
     def on_focus(self) -> None:
-        self._refresh_cursor()
+        self._refresh_row(self.cursor)
 
     def on_blur(self) -> None:
-        self._refresh_cursor()
+        self._refresh_row(self.cursor)
 
-    def _refresh_cursor(self) -> None:
-        line = self.cursor - self._top + 1
+    def _refresh_row(self, row: int) -> None:
+        line = row - self._top + 1
         if 1 <= line < self.size.height:
             self.refresh(Region(0, line, self.size.width, 1))
 
@@ -238,15 +244,13 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         if not 0 <= row < len(self.rows):
             return (row == 0, self.empty_text if not self.rows else (), line)
         run = self.rows[row]
-        cells = tuple(column.cell(run, self._now) for column, _ in self._columns)
+        cells = tuple(column.cell(run, self._now) for column, _ in self.columns)
         return (run.id, cells, self._sparks.get(run.id) if run.status.is_live else None, row == self.cursor)
 
     def render_line(self, y: int) -> Strip:
         """The header, then a row a line."""
-        width = self.size.width
+        width = self._width
         base = self.rich_style
-        if not self._columns:
-            self._columns = fit_columns(width)
         if y == 0:
             return self._header(width, base)
         self._painted[y] = self._row_key(y)
@@ -260,7 +264,7 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
         style = base + self.get_component_rich_style("run-table--header", partial=True)
         arrow = ("v" if self.sort_reverse else "^") if self.ascii_only else ("▼" if self.sort_reverse else "▲")
         cells = []
-        for column, size in self._columns:
+        for column, size in self.columns:
             title = f"{column.title}{arrow}" if column.id == self.sort_key else column.title
             cells.append(fit_text(title, size, right=column.right))
         return Strip([Segment(" ".join(cells)[:width].ljust(width), style)])
@@ -272,7 +276,7 @@ class RunTable(ScrollView, can_focus=True, inherit_bindings=False):
             style = base + self.get_component_rich_style(name, partial=True)
         segments: list[Segment] = []
         plain: list[str] = []
-        for column, size in self._columns:
+        for column, size in self.columns:
             colored: Style | None = None
             text = column.cell(run, self._now)
             if column is STATUS:

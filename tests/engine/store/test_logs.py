@@ -105,7 +105,7 @@ def test_finding(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 8))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_any_content(tmp_path_factory: pytest.TempPathFactory, content: bytes, count: int) -> None:
     path = tmp_path_factory.getbasetemp() / "any.log"
     path.write_bytes(content)
