@@ -69,6 +69,7 @@ def launch(root: Path, request: LaunchRequest) -> Started:
     if request.seed is not None:
         values["seed"] = request.seed
     config = resolve(config_class(request.task), values, place=request.place)
+    _grace_seconds()  # a mistake in it leaves no run behind
     store = create_store(root)
     run = create_run(
         store,
@@ -240,10 +241,21 @@ def _launch_record(store: Store, run: RunPaths, attempt: AttemptPaths, **facts: 
         command=(*program("engine.train"), str(run.folder), "--attempt", str(attempt.number)),
         folder=os.getcwd(),
         lock=str(lock.lock_path(store.id, run.id)),
-        grace_seconds=float(os.environ.get("HEATS_GRACE_SECONDS", GRACE_SECONDS)),
+        grace_seconds=_grace_seconds(),
         launcher_pid=os.getpid(),
         **facts,
     )
+
+
+def _grace_seconds() -> float:
+    given = os.environ.get("HEATS_GRACE_SECONDS")
+    try:
+        seconds = GRACE_SECONDS if given is None else float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise HeatsError(f"HEATS_GRACE_SECONDS is {given!r}", remedy="set it to a number of seconds, or unset it")
+    return seconds
 
 
 def _start(attempt: AttemptPaths, record: LaunchRecord, lock_descriptor: int) -> None:

@@ -24,7 +24,12 @@ def find_run(store: Store, wanted: str) -> RunPaths:
         return _newest(store, ids)
     if wanted in ids:
         return store.run(wanted)
-    matches = [run_id for run_id in ids if wanted in run_id] or _named(store, ids, wanted)
+    ending = [run_id for run_id in ids if run_id.endswith(f"_{wanted}")]
+    if len(ending) == 1:  # the four letters that lists show last
+        return store.run(ending[0])
+    # A run that is called so is meant, even where the word is part of another's id: `stop latent` must not stop
+    # whatever has a latent model.
+    matches = _named(store, ids, wanted) or [run_id for run_id in ids if wanted in run_id]
     if len(matches) == 1:
         return store.run(matches[0])
     if not matches:

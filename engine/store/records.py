@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.store.files import decode_number, read_json, read_records, write_json
-from engine.store.paths import AttemptPaths
+from engine.store.paths import SCHEMA, AttemptPaths
 
+READABLE_SCHEMAS = (SCHEMA - 1, SCHEMA)
+"""This version's schema and the one before (0 stands for files from before there were schemas)."""
 FINAL_EVENTS = ("finished", "stopped", "preempted", "failed")
 
 
@@ -190,7 +192,9 @@ def read_events(path: Path) -> tuple[list[Event], int]:
 
 def _read(path: Path, record_class: type[Any]) -> Any:
     content = read_json(path)
-    return None if content is None else from_fields(record_class, content)
+    if content is None or content.get("schema", SCHEMA) not in READABLE_SCHEMAS:
+        return None
+    return from_fields(record_class, content)
 
 
 def from_fields(record_class: type[Any], content: dict[str, Any]) -> Any:

@@ -113,7 +113,7 @@ def summarize(run: RunPaths) -> RunSummary | None:
         except OSError as error:  # somebody else's run in a shared store
             problems.append(f"run.json can't be read ({error.strerror})")
         else:
-            problems.append("run.json is damaged")
+            problems.append("run.json is damaged or of another schema")
     attempts = run.attempts()
     history = _read_attempts(attempts, problems)
     # A last word carries the last figures: what has ended needs no look at its metrics.
@@ -176,7 +176,7 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
     for attempt in attempts:
         launch = read_launch(attempt.launch)
         if launch is None and os.path.exists(attempt.launch):
-            problems.append(f"attempt {attempt.number}: launch.json is damaged")
+            problems.append(f"attempt {attempt.number}: launch.json is damaged or of another schema")
         events, damaged = read_events(attempt.events)
         if damaged:
             problems.append(f"attempt {attempt.number}: {damaged} damaged lines in events.jsonl")

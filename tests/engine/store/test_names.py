@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HeatsError
+from engine.store.create import create_run
 from engine.store.names import find_run
-from engine.store.paths import open_store
+from engine.store.paths import create_store, open_store
 from tests.engine.store.made import make_run, make_store
 
 
@@ -85,3 +86,14 @@ def test_a_run_with_a_damaged_record_is_still_found_by_its_id(store_root: Path) 
     assert find_run(store, "last") == run
     with pytest.raises(HeatsError, match="no run is called"):
         find_run(store, "mine")
+
+
+def test_a_run_called_so_is_meant_even_if_the_word_is_part_of_another_id(tmp_path: Path) -> None:
+    store = create_store(tmp_path / "runs")
+    made = [
+        create_run(store, task="multiplication", slug=slug, config_yaml="", config_hash="", name=name)
+        for slug, name in (("latent-d8", "one"), ("simple-d8", "latent"))
+    ]
+    assert find_run(store, "latent").id == made[1].id
+    assert find_run(store, "latent-d8").id == made[0].id
+    assert find_run(store, made[0].id[-4:]).id == made[0].id

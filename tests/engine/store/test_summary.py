@@ -200,8 +200,8 @@ def test_damaged_files_are_named_in_problems(store: Store) -> None:
         file.write("half\n")
     found = look(run)
     assert found.problems == (
-        "run.json is damaged",
-        "attempt 1: launch.json is damaged",
+        "run.json is damaged or of another schema",
+        "attempt 1: launch.json is damaged or of another schema",
         "attempt 1: 1 damaged lines in events.jsonl",
     )
     assert (found.id, found.name, found.status) == (run.id, run.id, State.FINISHED)
