@@ -38,6 +38,12 @@ def _act(process: subprocess.Popen[bytes], run: RunPaths) -> None:
     process.stdin.flush()
 
 
+def _first_line(process: subprocess.Popen[str]) -> str:
+    """What it says first: from then on it is up and listening."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 def test_watch_of_an_ended_run_is_its_exit_code(store: Store) -> None:
     assert heats("watch", finished_run(store).id, store=store).returncode == 0
     assert heats("watch", ended_run(store, "stopped").id, store=store).returncode == 0
@@ -49,7 +55,7 @@ def test_watch_of_an_ended_run_is_its_exit_code(store: Store) -> None:
 def test_watch_prints_lines_in_a_pipe_until_the_end(store: Store, actor: Actor) -> None:
     run = running_run(store, actor())
     watching = _start(store, "watch", run.id)
-    time.sleep(1.5)
+    first = _first_line(watching)
     attempt = run.attempts()[-1]
     log_event(attempt, "evaluated", 50, metrics={"val/loss": "NaN", "val/exact_match": 0.25})
     log_event(attempt, "alert", 50, message="the loss is NaN")
@@ -57,7 +63,7 @@ def test_watch_prints_lines_in_a_pipe_until_the_end(store: Store, actor: Actor) 
     log_event(attempt, "finished", 50)
     shown, said = watching.communicate(timeout=20)
     assert watching.returncode == 0, said
-    assert "running: the trainer is alive" in shown
+    assert "running: the trainer is alive" in first
     assert "step 50/1,000  loss 1.02" in shown
     assert "evaluated  val/loss NaN  val/exact_match 0.25" in shown
     assert "alert  the loss is NaN" in shown
@@ -69,7 +75,7 @@ def test_leaving_a_watch_leaves_the_run(store: Store, actor: Actor) -> None:
     process = actor()
     run = running_run(store, process)
     watching = _start(store, "watch", run.id)
-    time.sleep(1.5)
+    _first_line(watching)
     watching.send_signal(signal.SIGINT)
     _, said = watching.communicate(timeout=20)
     assert watching.returncode == 130
@@ -159,8 +165,7 @@ def test_logs_follow_until_the_end_and_into_a_newer_attempt(store: Store, actor:
     first = run.attempts()[-1]
     first.output.write_text("old\nfirst\n")
     following = _start(store, "logs", run.id, "-f", "-n", "1")
-    assert following.stdout is not None
-    assert following.stdout.readline() == "first\n"
+    assert _first_line(following) == "first\n"
     with first.output.open("a") as file:
         file.write("second\nunfinished")
     time.sleep(0.6)

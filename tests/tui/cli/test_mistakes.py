@@ -141,7 +141,7 @@ def test_ctrl_c_is_quiet(store: Store) -> None:
     process = subprocess.Popen(
         command_line("logs", made.id, store=store), stderr=subprocess.PIPE, text=True, env=process_environment()
     )
-    time.sleep(1.0)
+    time.sleep(3.0)  # it says nothing before it blocks
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
