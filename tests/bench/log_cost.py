@@ -13,12 +13,13 @@ import torch
 
 from engine.train.figures import StepFigures
 from engine.train.metrics import MetricsWriter
-from tests.bench.report import emit, median, missing, quartiles, skip
+from tests.bench.report import emit, missing, quartiles, quiet, skip
 
 BAR_US = 20.0
 _STEPS = 100
 _LOG_EVERY = 10
 _NAMES = ("train/loss", "train/grad_norm", "train/lr", "train/accuracy", "train/skipped")
+_NOTHING = "reading the clocks"
 Log = Callable[[int, dict[str, float]], None]
 
 
@@ -71,16 +72,16 @@ _PEERS: dict[str, tuple[Callable[[Path], Log], str]] = {
 
 
 def _time(log: Log, first: int, work: torch.Tensor) -> tuple[float, float]:
-    """Wall and CPU microseconds of this thread a step, other threads at their work meanwhile."""
+    """Wall and CPU microseconds of this thread a step, over `_LOG_EVERY` steps; other threads work meanwhile."""
     wall = cpu = 0.0
-    for step in range(first, first + _STEPS):
+    for step in range(first, first + _LOG_EVERY):
         _step_of_about_a_millisecond(work)
         figures = dict.fromkeys(_NAMES, 0.1 * step)
         began, began_cpu = time.perf_counter(), time.thread_time()
         log(step, figures)
         cpu += time.thread_time() - began_cpu
         wall += time.perf_counter() - began
-    return 1e6 * wall / _STEPS, 1e6 * cpu / _STEPS
+    return 1e6 * wall / _LOG_EVERY, 1e6 * cpu / _LOG_EVERY
 
 
 def _step_of_about_a_millisecond(work: torch.Tensor) -> None:
@@ -97,7 +98,8 @@ def main() -> None:
     work = torch.randn(256, 256)
     with tempfile.TemporaryDirectory(prefix="heats-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        logs = {"heats_writer": _heats_writer(folder), "heats_step": _heats_step(folder)}
+        logs: dict[str, Log] = {_NOTHING: lambda step, figures: None}
+        logs |= {"heats_writer": _heats_writer(folder), "heats_step": _heats_step(folder)}
         for peer, (make, module) in _PEERS.items():
             why = missing(module)
             if why:
@@ -107,21 +109,23 @@ def main() -> None:
         results: dict[str, list[tuple[float, float]]] = {name: [] for name in logs}
         for number in range(rounds + 3):
             for name, log in logs.items():
-                measured = _time(log, number * _STEPS, work)
+                start = number * _STEPS
+                measured = [_time(log, first, work) for first in range(start, start + _STEPS, _LOG_EVERY)]
                 if number >= 3:  # the first rounds import, open files and warm caches
-                    results[name].append(measured)
-        walls = {name: [wall for wall, _ in pairs] for name, pairs in results.items()}
-        cpus = {name: [cpu for _, cpu in pairs] for name, pairs in results.items()}
+                    results[name] += measured[1:]
+        clock_wall, clock_cpu = (quiet(list(values)) for values in zip(*results.pop(_NOTHING), strict=True))
+        walls = {name: [wall - clock_wall for wall, _ in pairs] for name, pairs in results.items()}
+        cpus = {name: [cpu - clock_cpu for _, cpu in pairs] for name, pairs in results.items()}
         for peer in [name for name in logs if name in _PEERS]:
             for ours in ("heats_writer", "heats_step"):
                 emit(
-                    f"log_cost/{ours}", median(walls[ours]), "us/step", peer, median(walls[peer]),
+                    f"log_cost/{ours}", quiet(walls[ours]), "us/step", peer, quiet(walls[peer]),
                     quartiles=quartiles(walls[ours]), peer_quartiles=quartiles(walls[peer]),
-                    cpu=median(cpus[ours]), peer_cpu=median(cpus[peer]), bar=BAR_US,
+                    cpu=quiet(cpus[ours]), peer_cpu=quiet(cpus[peer]), bar=BAR_US,
                 )  # fmt: skip
-        if len(logs) == 2:
-            for ours in logs:
-                emit(f"log_cost/{ours}", median(walls[ours]), "us/step", cpu=median(cpus[ours]), bar=BAR_US)
+        if len(walls) == 2:
+            for ours in walls:
+                emit(f"log_cost/{ours}", quiet(walls[ours]), "us/step", cpu=quiet(cpus[ours]), bar=BAR_US)
         os._exit(_end(folder))
 
 

@@ -7,13 +7,11 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.loops import LOOPS
-from tests.bench.report import emit, median, missing, quartiles, skip
+from tests.bench.report import emit, median, missing, quartiles, quiet, skip
 from tests.bench.turns import Loop, Turn
 
 BAR_MS = 0.05
 _TURNS = {"small": Turn(warmup=300, skip=20, steps=100), "medium": Turn(warmup=120, skip=10, steps=50)}
-_QUIET = 0.1
-"""The share of the quickest chunks that tells what a loop costs when nobody else is computing."""
 
 
 def measure(size: str, names: list[str], rounds: int) -> None:
@@ -46,8 +44,7 @@ def measure(size: str, names: list[str], rounds: int) -> None:
 
 
 def _quiet(loop: Loop) -> float:
-    chunks = sorted(value for result in loop.results for value in result.chunks)
-    return chunks[int(_QUIET * len(chunks))]
+    return quiet([value for result in loop.results for value in result.chunks])
 
 
 def main() -> None:
