@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from engine.store.host import process_state
+from engine.store.records import read_launch
 
 # Two test processes with two spinning threads each would fight for two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -22,6 +28,18 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def store_root(tmp_path: Path) -> Path:
-    """Where a test's store goes; nothing is there yet."""
-    return tmp_path / "runs"
+def store_root(tmp_path: Path) -> Iterator[Path]:
+    """Where a test's store goes; nothing is there yet. What a failing test leaves running is ended."""
+    root = tmp_path / "runs"
+    yield root
+    for path in root.glob("*/attempts/*/launch.json"):
+        record = read_launch(path)
+        if record is None:
+            continue
+        for pid, ticks in (
+            (record.supervisor_pid, record.supervisor_ticks),
+            (record.trainer_pid, record.trainer_ticks),
+        ):
+            if pid is not None and ticks is not None and process_state(pid, ticks) == "alive":
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)

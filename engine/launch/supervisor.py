@@ -176,6 +176,8 @@ class Supervisor:
             signal=-code if code < 0 else None,
             rung=str(self.rung) if killed_by_ladder else None,
         )
+        with contextlib.suppress(OSError):  # a trainer that was killed couldn't
+            self.attempt.reserve.unlink(missing_ok=True)
         for _ in range(30):  # a full disk may be freed; without this file the run would count as lost
             try:
                 write_exit(self.attempt.exit, record)

@@ -57,6 +57,11 @@ class AttemptPaths:
         return self.folder / "exit.json"
 
     @property
+    def reserve(self) -> Path:
+        """Room kept free for the last words on a full disk; gone once the attempt has ended."""
+        return self.folder / ".reserve"
+
+    @property
     def beat(self) -> Path:
         return self.folder / "beat.json"
 

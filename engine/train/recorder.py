@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -23,6 +24,7 @@ from engine.train.state import TrainState
 log = logging.getLogger("heats")
 _LOG_SECONDS = 10.0
 _RETRY_SECONDS = 5.0
+_RESERVE_BYTES = 1 << 15
 _LAST = ("final", "stop")
 """Reasons for a save after which nothing of the training is left in memory."""
 
@@ -61,6 +63,8 @@ class Recorder:
         self._saved_step: int | None = None
         self._failed_step: int | None = None
         self._log_alarm = False
+        with contextlib.suppress(OSError):
+            attempt.reserve.write_bytes(bytes(_RESERVE_BYTES))
         self._last_logged = (time.monotonic(), self._first_step)
 
     def begin(self, state: TrainState, settings: dict[str, Any], samples: int, batches_per_epoch: int) -> None:
@@ -210,6 +214,8 @@ class Recorder:
         """Write the last word, with the last figures, and close everything."""
         self.control.seal()
         self.metrics.close()
+        # On a full disk this is the room in which the run can still say how it ended, and its supervisor after it.
+        self.attempt.reserve.unlink(missing_ok=True)
         if self._best:
             facts.setdefault("best", self._best)
         self.events.write(word, step, metrics=self._last_figures, **facts)
