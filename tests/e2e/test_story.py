@@ -88,7 +88,7 @@ def test_the_app_shows_stops_and_resumes_a_run_and_a_hang_up_harms_nothing(store
         app.wait_for("running")
         app.press("s")
         app.wait_for("Stop")
-        app.press("Enter")
+        app.press("y")
         app.wait_for("stopped")
         assert look(run).status is State.STOPPED
         step = look(run).step
