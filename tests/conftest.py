@@ -40,6 +40,15 @@ def store_root(tmp_path: Path) -> Iterator[Path]:
             (record.supervisor_pid, record.supervisor_ticks),
             (record.trainer_pid, record.trainer_ticks),
         ):
-            if pid is not None and ticks is not None and process_state(pid, ticks) == "alive":
+            if pid is not None and ticks is not None and process_state(pid, ticks) == "alive" and _is_ours(pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is a trainer or a supervisor. Made-up records name other processes, this one among them."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"engine.train" in words or b"engine.launch.supervisor" in words
