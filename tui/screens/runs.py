@@ -169,7 +169,8 @@ class RunsScreen(RunActsScreen):
         app = self.heats
         runs = app.tracker.runs or ()
         live = sum(run.status.is_live for run in runs)
-        parts = [f"heats  {_short_path(str(app.store_root), self.size.width // 3)}"]
+        mark = "~" if app.ascii_only else "…"
+        parts = [f"heats  {_short_path(str(app.store_root), self.size.width // 3, mark)}"]
         if app.tracker.runs is not None:
             parts.append(f"{live} running of {len(runs)}")
         if app.state.filter:
@@ -259,9 +260,9 @@ def info_lines(run: RunSummary, *, ascii_only: bool = False) -> list[str]:
     return lines
 
 
-def _short_path(path: str, width: int) -> str:
+def _short_path(path: str, width: int, mark: str) -> str:
     """The end of a path, which is what tells stores apart."""
-    return path if len(path) <= max(12, width) else "…" + path[-max(11, width - 1) :]
+    return path if len(path) <= max(12, width) else mark + path[-max(11, width - 1) :]
 
 
 def update_text(widget: Static, text: str, *, layout: bool = False) -> None:

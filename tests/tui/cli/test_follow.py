@@ -63,7 +63,8 @@ def test_watch_prints_lines_in_a_pipe_until_the_end(store: Store, actor: Actor) 
     log_event(attempt, "finished", 50)
     shown, said = watching.communicate(timeout=20)
     assert watching.returncode == 0, said
-    assert "running: the trainer is alive" in first
+    shown = first + shown
+    assert "running: the trainer is alive" in shown
     assert "step 50/1,000  loss 1.02" in shown
     assert "evaluated  val/loss NaN  val/exact_match 0.25" in shown
     assert "alert  the loss is NaN" in shown
