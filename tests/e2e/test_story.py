@@ -87,7 +87,7 @@ def test_the_app_shows_stops_and_resumes_a_run_and_a_hang_up_harms_nothing(store
     try:
         app.wait_for("running")
         app.press("s")
-        app.wait_for("y  ")  # the question's answers; a key pressed before they stand there would be lost
+        app.wait_for("save and stop")  # the question's answers; a key pressed before they stand there would be lost
         app.press("y")
         app.wait_for("stopped")
         assert look(run).status is State.STOPPED
