@@ -23,11 +23,17 @@ def drive(root: Path, body: Body, *, size: tuple[int, int] = (160, 45), **option
     async def run() -> HeatsApp:
         app = HeatsApp(root, **options)
         async with app.run_test(size=size) as pilot:
-            await until(pilot, lambda: app.tracker.runs is not None)
+            await until(pilot, lambda: _shows_its_list(app))
             await body(app, pilot)
         return app
 
     return asyncio.run(run())
+
+
+def _shows_its_list(app: HeatsApp) -> bool:
+    """Whether the first list has come and reached the table, which takes it a message later."""
+    runs = app.tracker.runs
+    return runs is not None and (not runs or bool(table(app).rows) or bool(app.state.filter))
 
 
 async def until(pilot: Pilot[None], check: Callable[[], Any], seconds: float = 20.0) -> None:
