@@ -30,6 +30,8 @@ def run_app(store_root: Path, *, read_only: bool, low_bandwidth: bool, ascii_onl
     if low_bandwidth:
         for name, value in _LOW_BANDWIDTH.items():
             os.environ.setdefault(name, value)
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)  # exported, they would stand above the terminal's real size, after each resize too
     from tui.heats_app import HeatsApp
 
     HeatsApp(store_root, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only).run(mouse=mouse)

@@ -26,9 +26,9 @@ def heats(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 class Terminal:
     """One tmux server of its own with one window."""
 
-    def __init__(self, command: list[str], root: Path, width: int = 80, height: int = 24) -> None:
+    def __init__(self, command: list[str], root: Path, width: int = 80, height: int = 24, **more: str) -> None:
         self._socket = f"heats-{uuid.uuid4().hex[:12]}"
-        environment = os.environ | {"HEATS_RUNS_DIR": str(root), "LANG": "C.UTF-8", "TERM": "screen-256color"}
+        environment = os.environ | {"HEATS_RUNS_DIR": str(root), "LANG": "C.UTF-8", "TERM": "screen-256color"} | more
         size = ["-x", str(width), "-y", str(height)]
         start = ["new-session", "-d", *size, *command]
         subprocess.run([*self._tmux, "-f", "/dev/null", *start], env=environment, check=True)

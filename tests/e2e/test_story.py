@@ -73,7 +73,7 @@ def test_the_app_shows_stops_and_resumes_a_run_and_a_hang_up_harms_nothing(store
     heats(store_root, "launch", "multiplication", *words(ENDLESS), "--name", "seen")
     run = find_run(open_store(store_root), "last")
     wait_for_step(run, 3)
-    app = Terminal(HEATS, store_root, 120, 30)
+    app = Terminal(HEATS, store_root, 120, 30, COLUMNS="80", LINES="24")  # as some shells export them: not the truth
     try:
         app.wait_for("running", "multiplication")
         for size in ((40, 10), (160, 45), (80, 24), (120, 30)):

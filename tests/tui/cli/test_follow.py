@@ -44,6 +44,15 @@ def _first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
+def _read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Its output up to the first line with this text."""
+    lines = [_first_line(process)]
+    while text not in lines[-1]:
+        lines.append(_first_line(process))
+        assert lines[-1], f"it ended without {text!r}"
+    return "".join(lines)
+
+
 def test_watch_of_an_ended_run_is_its_exit_code(store: Store) -> None:
     assert heats("watch", finished_run(store).id, store=store).returncode == 0
     assert heats("watch", ended_run(store, "stopped").id, store=store).returncode == 0
@@ -55,11 +64,11 @@ def test_watch_of_an_ended_run_is_its_exit_code(store: Store) -> None:
 def test_watch_prints_lines_in_a_pipe_until_the_end(store: Store, actor: Actor) -> None:
     run = running_run(store, actor())
     watching = _start(store, "watch", run.id)
-    first = _first_line(watching)
+    first = _read_until(watching, "step 50/")
     attempt = run.attempts()[-1]
     log_event(attempt, "evaluated", 50, metrics={"val/loss": "NaN", "val/exact_match": 0.25})
     log_event(attempt, "alert", 50, message="the loss is NaN")
-    time.sleep(1.0)
+    first += _read_until(watching, "alert")
     log_event(attempt, "finished", 50)
     shown, said = watching.communicate(timeout=20)
     assert watching.returncode == 0, said
