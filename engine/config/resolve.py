@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from engine.config.options import Option, list_options, nearest
+from engine.config.yaml_file import read_mapping
 from engine.errors import HeatsError
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -42,47 +43,11 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
     Raises:
         HeatsError: the file is missing, is no YAML, or is no mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=_Loader)
-        _refuse_twice(yaml.compose(text, Loader=_Loader), path)
-    except FileNotFoundError:
-        raise HeatsError("there is no such config file", place=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise HeatsError(f"can't be read ({error})", place=str(path)) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}, line {mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise HeatsError(f"is no valid YAML ({problem})", place=place) from None
-    except (ValueError, RecursionError) as error:  # a date in month 13, a number of 5,000 digits, endless nesting
-        raise HeatsError(f"holds a value that can't be read ({error})", place=str(path)) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise HeatsError("must hold `key: value` lines", place=str(path))
+    content, _ = read_mapping(path)
     try:
         return flatten(content, place=str(path))
     except RecursionError:
         raise HeatsError("a section holds itself", place=str(path)) from None
-
-
-def _refuse_twice(root: yaml.Node | None, path: Path) -> None:
-    """YAML lets a later key silently replace an earlier one, with its whole section."""
-    waiting, seen = [root], {id(root)}
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, yaml.MappingNode):
-            continue
-        keys: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                place = f"{path}, line {key.start_mark.line + 1}"
-                raise HeatsError(f"`{key.value}` is given twice", place=place, remedy="keep one of them")
-            keys.add(str(key.value))
-            if id(value) not in seen:
-                seen.add(id(value))
-                waiting.append(value)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "", *, place: str | None = None) -> dict[str, Any]:

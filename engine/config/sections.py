@@ -168,6 +168,8 @@ class TaskConfig(Section):
 
     summary: ClassVar[str] = ""
     """One line about the task."""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """The metrics that its evaluations log, `*` standing for any text; studies refuse others. Empty: nobody checks."""
 
     seed: NonNegativeInt = 0
     """Governs every random choice of the run."""

@@ -135,6 +135,10 @@ class Config(TaskConfig):
     """All options of the task."""
 
     summary: ClassVar[str] = "transformers learn to multiply: does a latent bottleneck help?"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "val/exact_match", "val/exact_match_*", "val/digit_accuracy", "val/digit_accuracy_p*",
+        "val/loss", "val/cross_entropy", "val/sequence", "val/column_sum", "train/loss", "train/grad_norm",
+    )  # fmt: skip
 
     train: MultiplicationTrainSection = MultiplicationTrainSection()
     model: ModelSection = ModelSection()

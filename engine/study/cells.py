@@ -1,0 +1,134 @@
+"""Which runs of a store are the cells of a study, and how each stands. Cells are known by their config alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.config.resolve import config_hash
+from engine.errors import HeatsError
+from engine.store.index import list_runs
+from engine.store.paths import RunPaths, Store
+from engine.store.records import read_run
+from engine.store.status import State
+from engine.store.stored_config import effective_config
+from engine.store.summary import RunSummary
+from engine.study.expand import Cell, expand
+from engine.study.needs import find_needed
+from engine.study.spec import Study
+
+Standing = Literal["missing", "waiting", "queued", "live", "finished", "suspect", "pruned", "stopped", "failed"]
+"""How a cell stands; `waiting` needs something that hasn't finished, `stopped` may be resumed."""
+
+_STANDINGS: Mapping[State, Standing] = {
+    State.QUEUED: "queued", State.STARTING: "live", State.RUNNING: "live", State.STOPPING: "live",
+    State.STALLED: "live", State.SILENT: "live", State.FINISHED: "finished", State.STOPPED: "stopped",
+    State.PREEMPTED: "stopped", State.FAILED: "failed", State.KILLED: "stopped", State.LOST: "stopped",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CellState:
+    """A cell and the run that stands for it: the newest finished one, else the newest of all."""
+
+    cell: Cell
+    standing: Standing
+    run: RunPaths | None = None
+    summary: RunSummary | None = None
+    commit: str | None = None
+    older: tuple[str, ...] = ()
+    """Ids of further runs of the same config, which don't count."""
+
+    @property
+    def done(self) -> bool:
+        return self.standing in ("finished", "suspect", "pruned")
+
+    def value(self, metric: str, which: str = "last") -> float | None:
+        """The cell's figure, from its last evaluation or its best one; None while there is none."""
+        if self.summary is None:
+            return None
+        if which == "best" and metric in self.summary.best:
+            return self.summary.best[metric]
+        return self.summary.metrics.get(metric)
+
+
+def study_runs(store: Store, label: str) -> list[RunSummary]:
+    """All runs that were made for a study, oldest first."""
+    return [summary for summary in list_runs(store) if summary.study == label]
+
+
+def find_cells(store: Store, study: Study) -> list[CellState]:
+    """Every cell of a study with its run, if there is one, in the order of `expand`.
+
+    Stored configs are resolved anew, so that an option which came later, at its default, changes no cell.
+
+    Raises:
+        HeatsError: the study file has a mistake.
+    """
+    cells = expand(study, find_needed(store, study))
+    by_hash: dict[str, list[RunSummary]] = {}
+    for summary in study_runs(store, study.label):
+        found = _hash(store.run(summary.id))
+        if found is not None:
+            by_hash.setdefault(found, []).append(summary)
+    return [_state(store, cell, by_hash.get(cell.hash, [])) for cell in cells]
+
+
+def _hash(run: RunPaths) -> str | None:
+    try:
+        return config_hash(effective_config(run))
+    except HeatsError:  # damaged, or of a version whose options are gone: no cell of this study
+        return None
+
+
+def _state(store: Store, cell: Cell, runs: Sequence[RunSummary]) -> CellState:
+    if not runs:
+        return CellState(cell, "waiting" if cell.needs else "missing")
+    chosen = next((run for run in reversed(runs) if run.status is State.FINISHED), runs[-1])
+    standing = _STANDINGS[chosen.status]
+    if standing == "finished" and is_suspect(chosen):
+        standing = "suspect"
+    if standing == "finished" and was_pruned(chosen):
+        standing = "pruned"
+    record = read_run(store.run(chosen.id).record)
+    older = tuple(run.id for run in runs if run is not chosen)
+    return CellState(cell, standing, store.run(chosen.id), chosen, record.git_commit if record else None, older)
+
+
+def is_suspect(summary: RunSummary) -> bool:
+    """Whether the engine said that the run finished but learned nothing worth counting."""
+    return any(word.startswith("suspect") for word in summary.alerts) or bool(getattr(summary, "suspect", False))
+
+
+def was_pruned(summary: RunSummary) -> bool:
+    """Whether a search ended the run because it was worse than its rivals."""
+    return "pruned" in summary.tags
+
+
+def counts(states: Sequence[CellState]) -> dict[str, int]:
+    """How many cells stand how; only what there is."""
+    found: dict[str, int] = {}
+    for state in states:
+        found[state.standing] = found.get(state.standing, 0) + 1
+    return found
+
+
+def to_json(state: CellState, metric: str | None, which: str = "last") -> dict[str, Any]:
+    """The stable public form of a cell."""
+    from engine.store.files import encode_number
+
+    value = state.value(metric, which) if metric else None
+    return {
+        "arm": state.cell.arm,
+        "seed": state.cell.seed,
+        "standing": state.standing,
+        "run": state.run.id if state.run else None,
+        "status": str(state.summary.status) if state.summary else None,
+        "reason": state.summary.reason if state.summary else None,
+        "step": state.summary.step if state.summary else None,
+        "total_steps": state.summary.total_steps if state.summary else state.cell.config.train.max_steps,
+        "value": None if value is None else encode_number(value),
+        "commit": state.commit,
+        "needs": list(state.cell.needs),
+    }

@@ -1,0 +1,119 @@
+"""Curves of runs as arrays, for plots and reports: by step, epoch or time, smoothed, and as bands over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from engine.store.metrics import RunHistory, Series
+from engine.store.paths import RunPaths
+
+Axis = Literal["step", "seconds", "time"]
+"""Optimizer steps; seconds of training, pauses between attempts left out; or the clock (seconds since 1970)."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """One metric of one run: x by the axis asked for, y the values."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def history(run: RunPaths) -> RunHistory:
+    """A run's effective history, read now."""
+    found = RunHistory(run)
+    found.refresh()
+    return found
+
+
+def points(found: RunHistory, metric: str, axis: Axis = "step") -> Points | None:
+    """A metric along an axis; None where the run never logged it."""
+    series = found.series.get(metric)
+    if series is None or not len(series):
+        return None
+    values = np.asarray(series.values, dtype=float)
+    if axis == "step":
+        return Points(np.asarray(series.steps, dtype=float), values)
+    times = np.asarray(series.times, dtype=float)
+    if axis == "time":
+        return Points(times, values)
+    return Points(training_seconds(found, np.asarray(series.steps)), values)
+
+
+def training_seconds(found: RunHistory, steps: np.ndarray) -> np.ndarray:
+    """Seconds of training until each of these steps. A pause (a stop, a night) counts as one usual step."""
+    longest: Series | None = max(found.series.values(), key=len, default=None)
+    if longest is None:
+        return np.zeros(len(steps))
+    times = np.asarray(longest.times, dtype=float)
+    gaps = np.diff(times, prepend=times[:1])
+    usual = float(np.median(gaps[1:])) if len(gaps) > 1 else 0.0
+    pause = max(60.0, 50 * usual)
+    gaps = np.where((gaps > pause) | (gaps < 0), usual, gaps)
+    elapsed = np.cumsum(gaps) + usual
+    return np.asarray(np.interp(steps, np.asarray(longest.steps, dtype=float), elapsed))
+
+
+def smooth(values: np.ndarray, weight: float) -> np.ndarray:
+    """Exponential smoothing, corrected for its start (as TensorBoard does); 0 changes nothing, NaN is passed over."""
+    if weight <= 0:
+        return values
+    result = np.empty_like(values)
+    mean, mass = 0.0, 0.0
+    for index, value in enumerate(values):
+        if np.isfinite(value):
+            mean, mass = weight * mean + (1 - weight) * value, weight * mass + (1 - weight)
+        result[index] = mean / mass if mass else np.nan
+    return result
+
+
+@dataclass(frozen=True)
+class Band:
+    """Several runs as one curve: the mean and what lies around it, on a common x."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+BandKind = Literal["interval", "range", "deviation", "none"]
+
+
+def band(runs: Sequence[Points], kind: BandKind = "interval", confidence: float = 0.95) -> Band | None:
+    """The mean over runs with a t interval, the range, or plus and minus one deviation; None without points.
+
+    The common x are the places of the densest run within what all runs cover; the others are interpolated between
+    their own points.
+    """
+    runs = [run for run in runs if len(run.x)]
+    if not runs:
+        return None
+    start, end = max(run.x[0] for run in runs), min(run.x[-1] for run in runs)
+    densest = max(runs, key=lambda run: len(run.x)).x
+    x = densest[(densest >= start) & (densest <= end)]
+    if not len(x):
+        return None
+    table = np.stack([np.interp(x, run.x, run.y) for run in runs])
+    mean = table.mean(axis=0)
+    if kind == "none" or len(runs) < 2:
+        return Band(x, mean, mean, mean)
+    if kind == "range":
+        return Band(x, mean, table.min(axis=0), table.max(axis=0))
+    deviation = table.std(axis=0, ddof=1)
+    if kind == "interval":
+        deviation = deviation / np.sqrt(len(runs)) * stats.t.ppf((1 + confidence) / 2, len(runs) - 1)
+    return Band(x, mean, mean - deviation, mean + deviation)
+
+
+def first_reaching(found: Points | None, target: float, mode: str) -> float | None:
+    """The first x at which the values are at least as good as a target; None if never."""
+    if found is None:
+        return None
+    hits = np.flatnonzero(found.y >= target if mode == "max" else found.y <= target)
+    return float(found.x[hits[0]]) if len(hits) else None

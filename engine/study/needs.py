@@ -1,0 +1,154 @@
+"""Values and checkpoints that a study takes from other studies: `optim.lr: confounded-lr#best`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config.options import nearest
+from engine.config.resolve import flatten
+from engine.errors import HeatsError
+from engine.store.paths import Store
+from engine.study.spec import Study, read_study
+
+_FORM = re.compile(r"(?P<study>[\w.-]+)#(?P<what>best|run)(?::(?P<detail>.+))?")
+
+
+@dataclass(frozen=True)
+class Need:
+    """One option whose value comes from another study.
+
+    `best` is the value of an option (the same, or `detail`) in that study's best arm; `run` is the id of the run of its
+    best arm (or of the arm `detail`) with the same seed, else with that study's first seed.
+    """
+
+    key: str
+    study: str
+    what: str
+    detail: str | None = None
+
+
+def needs_of(study: Study) -> list[Need]:
+    """The needs of a study.
+
+    Raises:
+        HeatsError: one isn't of the right form; with its line.
+    """
+    found = []
+    for key, text in study.spec.needs.items():
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise HeatsError(
+                f"`{text}` says nothing that can be found", place=study.place("needs", key),
+                remedy="write STUDY#best, STUDY#best:KEY, STUDY#run or STUDY#run:ARM",
+            )  # fmt: skip
+        found.append(Need(key, match["study"], match["what"], match["detail"]))
+    return found
+
+
+def needed_study(study: Study, need: Need) -> Study:
+    """The study that a need names, from the same folder; with the same preset where it has one.
+
+    Raises:
+        HeatsError: there is none.
+    """
+    folder = study.file.parent
+    path = folder / f"{need.study}.yaml"
+    if not path.exists():
+        known = sorted(found.stem for found in folder.glob("*.yaml"))
+        near = nearest(need.study, known)
+        remedy = f"did you mean `{near}`?" if near else f"there are: {', '.join(known)}"
+        place = study.place("needs", need.key)
+        raise HeatsError(f"there is no study `{need.study}` in {folder}", place=place, remedy=remedy)
+    if study.preset is not None:
+        plain = read_study(path)
+        if study.preset in plain.spec.presets:
+            return read_study(path, study.preset)
+        return plain
+    return read_study(path)
+
+
+def order_of(study: Study) -> list[Study]:
+    """The study after all that it needs, each once, so that launching in this order fills every need.
+
+    Raises:
+        HeatsError: studies need each other in a circle; the circle is named.
+    """
+    done: dict[Path, Study] = {}
+
+    def visit(current: Study, path: tuple[Study, ...]) -> None:
+        names = [item.name for item in path]
+        if current.name in names:
+            circle = " -> ".join([*names[names.index(current.name) :], current.name])
+            raise HeatsError(f"its needs go in a circle: {circle}", place=path[-1].place("needs"))
+        for need in needs_of(current):
+            visit(needed_study(current, need), (*path, current))
+        done.setdefault(current.file, current)
+
+    visit(study, ())
+    return list(done.values())
+
+
+def find_needed(store: Store, study: Study) -> Mapping[tuple[str, int], Mapping[str, Any]]:
+    """By arm and seed, the values that are already there.
+
+    Raises:
+        HeatsError: a need can never be met (a wrong form, study, arm or key, or a circle).
+    """
+    from engine.study.cells import find_cells
+    from engine.study.expand import arms_of
+
+    needs = needs_of(study)
+    if not needs:
+        return {}
+    order_of(study)
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for need in needs:
+        source = needed_study(study, need)
+        states = find_cells(store, source)
+        best = need.detail if need.what == "run" and need.detail else best_arm(source, states)
+        arm_names = {state.cell.arm for state in states}
+        if best is not None and best not in arm_names:
+            raise HeatsError(f"the study {source.name} has no arm `{best}`", place=study.place("needs", need.key))
+        of_best = [state for state in states if state.cell.arm == best and state.standing == "finished"]
+        for arm in arms_of(study):
+            for seed in study.spec.seeds:
+                same = [state for state in of_best if state.cell.seed == seed] or of_best
+                if not same:
+                    continue
+                values = found.setdefault((arm.name, seed), {})
+                values[need.key] = _value(study, need, same[0])
+    return found
+
+
+def _value(study: Study, need: Need, state: Any) -> Any:
+    if need.what == "run":
+        return state.run.id
+    key = need.detail or need.key
+    options = flatten(state.cell.config.model_dump())
+    if key not in options:
+        place = study.place("needs", need.key)
+        raise HeatsError(f"the study {need.study} has no option `{key}`", place=place)
+    return options[key]
+
+
+def best_arm(study: Study, states: list[Any]) -> str | None:
+    """The arm with the best mean of the study's metric, once every cell has finished; None before.
+
+    Raises:
+        HeatsError: the study names no metric.
+    """
+    if study.metric is None:
+        raise HeatsError("names no metric to choose the best arm by", place=str(study.file))
+    if any(not state.done for state in states):
+        return None
+    values: dict[str, list[float]] = {}
+    for state in states:
+        value = state.value(study.metric, study.spec.value)
+        if state.standing == "finished" and value is not None and value == value:
+            values.setdefault(state.cell.arm, []).append(value)
+    sign = 1.0 if study.mode == "max" else -1.0
+    return max(values, key=lambda arm: sign * sum(values[arm]) / len(values[arm]), default=None)

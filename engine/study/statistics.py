@@ -1,0 +1,227 @@
+"""The statistics of a study: intervals, tests and sample sizes for paired differences over seeds. scipy does the sums.
+
+Everything here is a pure function of a few numbers. Differences are oriented before they come here: positive is better.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+POWER = 0.8
+BOOTSTRAP_FROM = 10
+"""Fewer values than this give a bootstrap too little to draw from."""
+_EXACT_FLIPS = 20
+_DRAWS = 20_000
+_MOST_SEEDS = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval of a mean."""
+
+    lower: float
+    upper: float
+    confidence: float = CONFIDENCE
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """A sign-flip test: its two-sided p, and the smallest p that so many values could reach at all."""
+
+    p: float
+    smallest: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one arm's values over seeds say: `deviation` is the sample's (n - 1), the interval Student's t."""
+
+    values: tuple[float, ...]
+    mean: float
+    deviation: float | None
+    interval: Interval | None
+
+
+def describe(values: Sequence[float], confidence: float = CONFIDENCE) -> Sample:
+    """Mean, deviation and t interval of an arm; deviation and interval need two values."""
+    array = np.asarray(values, dtype=float)
+    several = len(array) > 1
+    return Sample(
+        values=tuple(float(value) for value in array),
+        mean=float(array.mean()) if len(array) else math.nan,
+        deviation=float(array.std(ddof=1)) if several else None,
+        interval=t_interval(array, confidence) if several else None,
+    )
+
+
+def t_interval(values: Sequence[float] | np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """Student's t interval of the mean.
+
+    Args:
+        values: at least two.
+        confidence: the share of such intervals that hold the true mean.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    array = np.asarray(values, dtype=float)
+    if len(array) < 2:
+        raise ValueError("an interval needs two values")
+    mean, error = float(array.mean()), float(stats.sem(array))
+    if error == 0:
+        return Interval(mean, mean, confidence)
+    lower, upper = stats.t.interval(confidence, len(array) - 1, loc=mean, scale=error)
+    return Interval(float(lower), float(upper), confidence)
+
+
+def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int = 0) -> Interval | None:
+    """The bias-corrected and accelerated bootstrap interval of the mean (Efron 1987); None below ten values.
+
+    The draws are seeded, so that the same values give the same interval.
+    """
+    array = np.asarray(values, dtype=float)
+    if len(array) < BOOTSTRAP_FROM:
+        return None
+    if np.ptp(array) == 0:
+        return Interval(float(array[0]), float(array[0]), confidence)
+    found = stats.bootstrap(
+        (array,), np.mean, confidence_level=confidence, n_resamples=9999, method="BCa", rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high), confidence)
+
+
+def t_test(differences: Sequence[float], against: float = 0.0) -> float:
+    """The two-sided p of a paired t test: could these differences have this mean?
+
+    Equal differences (no spread at all) give 0, or 1 where they are all `against`.
+    """
+    array = np.asarray(differences, dtype=float)
+    if np.ptp(array) == 0:
+        return 1.0 if array[0] == against else 0.0
+    return float(stats.ttest_1samp(array, against).pvalue)
+
+
+def sign_flip_test(differences: Sequence[float], seed: int = 0) -> SignFlip:
+    """The two-sided sign-flip (paired permutation) test of Fisher 1935: all 2^n ways to flip signs, up to 20 values.
+
+    Beyond 20 values 20,000 random flips stand in, the observed one counted among them (Phipson and Smyth 2010).
+    """
+    array = np.asarray(differences, dtype=float)
+    count = len(array)
+    observed = abs(array.sum())
+    slack = 1e-12 * float(np.abs(array).sum())  # sums of the same numbers in another order differ in the last bit
+    smallest = min(1.0, 2.0 ** (1 - count))
+    if count <= _EXACT_FLIPS:
+        # By symmetry the first sign can stay: both halves of all flips have the same sums but for the sign.
+        hits = total = 0
+        for signs in _sign_blocks(count - 1):
+            sums = np.abs(array[0] + signs @ array[1:])
+            hits += int((sums >= observed - slack).sum())
+            total += len(sums)
+        return SignFlip(hits / total, smallest, exact=True)
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(_DRAWS, count))
+    hits = int((np.abs(signs @ array) >= observed - slack).sum())
+    return SignFlip((hits + 1) / (_DRAWS + 1), smallest, exact=False)
+
+
+def _sign_blocks(count: int) -> list[np.ndarray]:
+    """All rows of `count` signs, in blocks that fit in memory."""
+    inner = min(count, 12)
+    rows = np.array(list(itertools.product((1.0, -1.0), repeat=inner))).reshape(2**inner, inner)
+    blocks = []
+    for outer in itertools.product((1.0, -1.0), repeat=count - inner):
+        head = np.tile(np.asarray(outer), (len(rows), 1)).reshape(len(rows), count - inner)
+        blocks.append(np.hstack([head, rows]))
+    return blocks
+
+
+def equivalence_p(differences: Sequence[float], margin: float) -> float:
+    """The p of two one-sided t tests (Schuirmann 1987): is the mean within plus or minus the margin?"""
+    array = np.asarray(differences, dtype=float)
+    if margin <= 0:
+        return 1.0
+    if np.ptp(array) == 0:
+        return 0.0 if abs(array[0]) < margin else 1.0
+    above = stats.ttest_1samp(array, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(array, margin, alternative="less").pvalue
+    return float(max(above, below))
+
+
+def effect_size(differences: Sequence[float]) -> float | None:
+    """The paired standardised effect (mean over deviation) with Hedges' correction for few values (Hedges 1981).
+
+    None below three values, and where there is no spread to measure by.
+    """
+    array = np.asarray(differences, dtype=float)
+    if len(array) < 3 or np.ptp(array) == 0:
+        return None
+    half = (len(array) - 1) / 2
+    correction = math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half)
+    return float(correction * array.mean() / array.std(ddof=1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (Holm 1979), in the order given: below alpha means significant among them all."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def t_power(shift: float, deviation: float, count: int, alpha: float = 1 - CONFIDENCE) -> float:
+    """The chance that a two-sided t test of `count` values finds a mean this far from the tested one, on its side."""
+    if deviation == 0:
+        return 1.0 if shift else 0.0
+    degrees = count - 1
+    bound = stats.t.ppf(1 - alpha / 2, degrees)
+    return float(stats.nct.sf(bound, degrees, abs(shift) / deviation * math.sqrt(count)))
+
+
+def equivalence_power(mean: float, deviation: float, margin: float, count: int, alpha: float = 1 - CONFIDENCE) -> float:
+    """The chance that two one-sided t tests of `count` values show a mean within the margin (a lower bound of it)."""
+    if margin <= 0:
+        return 0.0
+    if deviation == 0:
+        return float(abs(mean) < margin)
+    degrees = count - 1
+    bound = stats.t.ppf(1 - alpha, degrees)
+    above = stats.nct.cdf(-bound, degrees, (mean - margin) / deviation * math.sqrt(count))
+    below = stats.nct.sf(bound, degrees, (mean + margin) / deviation * math.sqrt(count))
+    return float(max(0.0, above + below - 1))
+
+
+def seeds_needed(differences: Sequence[float], margin: float, alpha: float = 1 - CONFIDENCE) -> int | None:
+    """How many seeds in all would settle the question with a chance of 80 %, were mean and deviation as seen so far.
+
+    Settled means: the interval lies beyond the margin, on either side, or equivalence within it is shown. None where
+    even 1,000 would not do. A guess from few values is rough: say "about".
+    """
+    array = np.asarray(differences, dtype=float)
+    if len(array) < 2:
+        return None
+    mean, deviation = float(array.mean()), float(array.std(ddof=1))
+
+    def settles(count: int) -> bool:
+        found = max(
+            t_power(mean - margin, deviation, count, alpha), equivalence_power(mean, deviation, margin, count, alpha)
+        )
+        return found >= POWER
+
+    low, high = max(3, len(array)), _MOST_SEEDS
+    if not settles(high):
+        return None
+    while low < high:  # power grows with the count
+        middle = (low + high) // 2
+        low, high = (low, middle) if settles(middle) else (middle + 1, high)
+    return low
