@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.config.resolve import flatten
 from engine.store.files import read_json, write_atomic
+from engine.store.metrics import RunHistory
 from engine.store.paths import Store
 from engine.study import curves, statistics
 from engine.study.cells import CellState, counts
@@ -45,7 +48,7 @@ class Report:
 
     conclusion: Conclusion
     arms: tuple[ArmRow, ...]
-    histories: dict[str, curves.RunHistory]
+    histories: dict[str, RunHistory]
 
     @property
     def study(self) -> Study:
@@ -64,7 +67,7 @@ def gather(conclusion: Conclusion) -> Report:
     return Report(conclusion, _only_what_differs(rows), histories)
 
 
-def _arm(study: Study, name: str, states: Sequence[CellState], histories: dict[str, curves.RunHistory]) -> ArmRow:
+def _arm(study: Study, name: str, states: Sequence[CellState], histories: dict[str, RunHistory]) -> ArmRow:
     metric, target = study.metric, study.spec.target
     finished = [state for state in states if state.standing == "finished" and state.run is not None]
     values = [value for state in finished if metric and (value := state.value(metric, study.spec.value)) is not None]
@@ -72,13 +75,13 @@ def _arm(study: Study, name: str, states: Sequence[CellState], histories: dict[s
     for state in finished:
         assert state.run is not None
         found = histories[state.run.id]
-        last = curves.training_seconds(found, curves.np.asarray([found.last_step]))
+        last = curves.training_seconds(found, np.asarray([found.last_step]))
         spent.append(float(last[0]))
         if metric and target is not None:
             step = curves.first_reaching(curves.points(found, metric), target, study.mode)
             if step is not None:
                 steps.append(step)
-                seconds.append(float(curves.training_seconds(found, curves.np.asarray([step]))[0]))
+                seconds.append(float(curves.training_seconds(found, np.asarray([step]))[0]))
     return ArmRow(
         name=name,
         options=flatten(states[0].cell.config.model_dump()),
@@ -271,12 +274,12 @@ def explain(item: Comparison) -> str:
         )
     if item.word is Word.REJECTED:
         return (
-            f"The data speak against the claim: the difference of {number(item.mean)} on average is, beyond what chance "
-            f"explains, {'smaller than the margin of ' + format(claim.by, 'g') if claim.by else 'on the other side'}."
+            f"The data speak against the claim: beyond what chance explains, the difference of {number(item.mean)} on "
+            f"average is {'smaller than the margin of ' + format(claim.by, 'g') if claim.by else 'on the other side'}."
         )
     if item.word is Word.IDENTICAL:
         return (
-            f"The runs of {claim.better} and {claim.than} are the same to the last bit: the setting in which they differ "
-            "changes nothing at all."
+            f"The runs of {claim.better} and {claim.than} are the same to the last bit: the setting in which they "
+            "differ changes nothing at all."
         )
     return "The data don't settle the question. That is no proof that there is no difference."
