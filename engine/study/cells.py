@@ -89,7 +89,7 @@ def _state(store: Store, cell: Cell, runs: Sequence[RunSummary]) -> CellState:
     standing = _STANDINGS[chosen.status]
     if standing == "finished" and is_suspect(chosen):
         standing = "suspect"
-    if standing == "finished" and was_pruned(chosen):
+    if standing in ("finished", "stopped") and was_pruned(chosen):
         standing = "pruned"
     record = read_run(store.run(chosen.id).record)
     older = tuple(run.id for run in runs if run is not chosen)

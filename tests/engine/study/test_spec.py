@@ -158,9 +158,10 @@ class TestNeeds:
             order_of(self.make(tmp_path, "last", **{"optim.lr": "rates"}))
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[3] / "experiments").glob("*.yaml")), ids=lambda p: p.stem
-)
+SHIPPED = sorted((Path(__file__).parents[3] / "experiments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_study_is_sound_in_full_and_in_small(path: Path) -> None:
     study = read_study(path)
     assert study.spec.question.endswith("?")
