@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from engine.store import host, lock
 from engine.store.files import read_json, write_json
@@ -33,7 +32,9 @@ class Entry:
     attempts: int = 0
     after: tuple[str, ...] = ()
     most: int | None = None
-    overrides: dict[str, Any] | None = None
+    stop_after: int = 3
+    refused: str = ""
+    """Why it could not be started, when that was tried."""
     schema: int = 1
 
 
@@ -44,11 +45,18 @@ class QueueState:
     paused: bool = False
     reason: str = ""
     boot_id: str | None = None
+    resumed: float = 0.0
+    """When a person last said go on, in seconds since 1970: failures before that are forgiven."""
     schema: int = 1
 
 
 def enqueue(
-    run: RunPaths, *, after: tuple[str, ...] = (), most: int | None = None, order: float | None = None
+    run: RunPaths,
+    *,
+    after: tuple[str, ...] = (),
+    most: int | None = None,
+    stop_after: int = 3,
+    order: float | None = None,
 ) -> Entry:
     """Put a run at the end of the queue, or at a place.
 
@@ -58,9 +66,9 @@ def enqueue(
     now = time.time()
     entry = Entry(
         queued=now, order=now if order is None else order, host=host.host_name(), attempts=len(run.attempts()),
-        after=after, most=most,
+        after=after, most=most, stop_after=stop_after,
     )  # fmt: skip
-    _write(run, entry)
+    rewrite(run, entry)
     return entry
 
 
@@ -72,7 +80,7 @@ def move(run: RunPaths, order: float) -> None:
     """
     entry = read_entry(run)
     if entry is not None:
-        _write(run, replace(entry, order=order))
+        rewrite(run, replace(entry, order=order))
 
 
 def read_entry(run: RunPaths) -> Entry | None:
@@ -93,7 +101,12 @@ def dequeue(run: RunPaths) -> bool:
     return True
 
 
-def _write(run: RunPaths, entry: Entry) -> None:
+def rewrite(run: RunPaths, entry: Entry) -> None:
+    """Replace a run's place in the queue. Under the queue's lock.
+
+    Raises:
+        MachineError: the run's folder can't be written.
+    """
     write_json(run.folder / QUEUE_FILE, asdict(entry))
 
 

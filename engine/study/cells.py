@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.config.resolve import config_hash
+from engine.config.resolve import config_hash, flatten
 from engine.errors import HeatsError
 from engine.store.index import list_runs
 from engine.store.paths import RunPaths, Store
@@ -14,8 +14,9 @@ from engine.store.records import read_run
 from engine.store.status import State
 from engine.store.stored_config import effective_config
 from engine.store.summary import RunSummary
-from engine.study.expand import Cell, expand
+from engine.study.expand import Arm, Cell, arms_of, expand
 from engine.study.needs import find_needed
+from engine.study.search import parse_name
 from engine.study.spec import Study
 
 Standing = Literal["missing", "waiting", "queued", "live", "finished", "suspect", "pruned", "stopped", "failed"]
@@ -66,13 +67,34 @@ def find_cells(store: Store, study: Study) -> list[CellState]:
     Raises:
         HeatsError: the study file has a mistake.
     """
-    cells = expand(study, find_needed(store, study))
+    runs = study_runs(store, study.label)
+    arms = None if study.spec.search is None else begun_trials(store, study, runs)
+    cells = expand(study, find_needed(store, study), arms)
     by_hash: dict[str, list[RunSummary]] = {}
-    for summary in study_runs(store, study.label):
+    for summary in runs:
         found = _hash(store.run(summary.id))
         if found is not None:
             by_hash.setdefault(found, []).append(summary)
     return [_state(store, cell, by_hash.get(cell.hash, [])) for cell in cells]
+
+
+def begun_trials(store: Store, study: Study, runs: Sequence[RunSummary]) -> list[Arm]:
+    """The trials of a search that were begun, each with the values that its runs were given."""
+    assert study.spec.search is not None
+    bases = {arm.name: arm for arm in arms_of(study)} or {"": Arm("", {})}
+    found: dict[str, Arm] = {}
+    for summary in runs:
+        parsed = parse_name(summary.arm or "")
+        if parsed is None or parsed[0] not in bases or summary.arm in found:
+            continue
+        try:
+            options = flatten(effective_config(store.run(summary.id)).model_dump())
+        except HeatsError:
+            continue
+        values = {key: options[key] for key in study.spec.search.space if key in options}
+        assert summary.arm is not None
+        found[summary.arm] = Arm(summary.arm, {**bases[parsed[0]].values, **values})
+    return [found[name] for name in sorted(found, key=lambda name: parse_name(name) or ("", 0))]
 
 
 def _hash(run: RunPaths) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,19 +79,25 @@ def arms_of(study: Study) -> list[Arm]:
     return found
 
 
-def expand(study: Study, needed: Mapping[tuple[str, int], Mapping[str, Any]] | None = None) -> list[Cell]:
+def expand(
+    study: Study,
+    needed: Mapping[tuple[str, int], Mapping[str, Any]] | None = None,
+    arms: Sequence[Arm] | None = None,
+) -> list[Cell]:
     """All cells of a study, arm by arm within each seed, so that an early stop leaves whole pairs.
 
     Args:
         study: which study.
         needed: by arm and seed the values of the options under `needs`; those missing keep their defaults, and the
             cell says which.
+        arms: instead of the study's own: the trials of a search.
 
     Raises:
         HeatsError: a wrong key or value, with its line; a hypothesis about an arm that isn't there; two equal arms.
     """
-    arms = arms_of(study)
-    _check_names(study, arms)
+    if arms is None:
+        arms = arms_of(study)
+        _check_names(study, arms)
     base = flatten(study.spec.base, place=study.place("base"))
     if "seed" in base:
         raise HeatsError("`seed` belongs under `seeds`", place=study.place("base", "seed"))
