@@ -40,6 +40,15 @@ def conclude(store: Store, study: Study) -> Conclusion:
     """
     if not study.spec.hypothesis:
         raise HeatsError("has no hypothesis to judge", place=str(study.file), remedy="give it `hypothesis`")
+    return look(store, study)
+
+
+def look(store: Store, study: Study) -> Conclusion:
+    """The same for any study; without a hypothesis there are no verdicts in it.
+
+    Raises:
+        HeatsError: the study file has a mistake.
+    """
     states = find_cells(store, study)
     comparisons = judge([_evidence(study, states, item) for item in study.hypotheses()])
     commits = sorted({state.commit for state in states if state.commit})

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from engine.errors import HeatsError
 from engine.store.metrics import RunHistory, Series
-from engine.store.paths import RunPaths
+from engine.store.paths import RunPaths, Store
 
 Axis = Literal["step", "seconds", "time"]
 """Optimizer steps; seconds of training, pauses between attempts left out; or the clock (seconds since 1970)."""
@@ -117,3 +118,15 @@ def first_reaching(found: Points | None, target: float, mode: str) -> float | No
         return None
     hits = np.flatnonzero(found.y >= target if mode == "max" else found.y <= target)
     return float(found.x[hits[0]]) if len(hits) else None
+
+
+def first_metric(store: Store, words: Sequence[str]) -> list[str]:
+    """The metrics of the first run that one of the words means: what a person could have asked for."""
+    from engine.store.names import find_run
+
+    for word in words:
+        try:
+            return sorted(history(find_run(store, word)).series)
+        except HeatsError:
+            continue
+    return []

@@ -20,7 +20,7 @@ from engine.store.paths import RunPaths, Store, create_store
 from engine.store.status import State
 from engine.study import search
 from engine.study.cells import CellState, find_cells
-from engine.study.conclude import conclude, record, study_folder
+from engine.study.conclude import look, record, study_folder
 from engine.study.expand import Arm, Cell, arms_of, expand
 from engine.study.needs import order_of
 from engine.study.spec import Study, read_study
@@ -113,10 +113,10 @@ def _top_up(store: Store, study: Study, redo: Sequence[str], command: tuple[str,
         made = [_make(store, study, cell, command) for cell in chosen]
         redone = {cell.name for cell in chosen}
         for state in states:
-            if state.standing == "stopped" and state.run is not None and state.cell.name not in redone:
-                if not _stopped_by_a_person(state):
-                    _enqueue(study, state.run)
-                    made.append(state.run)
+            interrupted = state.standing == "stopped" and not _stopped_by_a_person(state)
+            if interrupted and state.run is not None and state.cell.name not in redone:
+                _enqueue(study, state.run)
+                made.append(state.run)
         return made
 
 
@@ -215,10 +215,10 @@ def _close(store: Store, study: Study) -> None:
     """Everything is trained: nobody may be watching, so the verdict and the report are written now."""
     from engine.study.report import write
 
+    found = look(store, study)
     if study.spec.hypothesis:
-        found = conclude(store, study)
         record(store, found)
-        write(store, found)
+    write(store, found)
     (study_folder(store, study) / _PENDING).unlink(missing_ok=True)
 
 

@@ -1,0 +1,48 @@
+"""`heats study show`."""
+
+from __future__ import annotations
+
+from tui.cli.options import AsJson
+from tui.cli.studies import Preset, StudyName, the_study
+from tui.cli.terminal import print_json, safe
+
+
+def command(study: StudyName, preset: Preset = None, as_json: AsJson = False) -> None:
+    """Show what a study asks, what it compares, and what it would train. Trains nothing."""
+    from engine.study.expand import arms_of, expand
+
+    found = the_study(study, preset)
+    arms, cells = arms_of(found), expand(found) if found.spec.search is None else []
+    search = found.spec.search
+    if as_json:
+        print_json(
+            {
+                "name": found.name, "label": found.label, "file": str(found.file), "question": found.spec.question,
+                "task": found.spec.task, "claims": [item.sentence() for item in found.hypotheses()],
+                "metric": found.metric, "mode": found.mode, "seeds": found.spec.seeds,
+                "presets": list(found.spec.presets), "needs": found.spec.needs,
+                "arms": {arm.name: dict(arm.values) for arm in arms},
+                "cells": [{"arm": cell.arm, "seed": cell.seed, "config_hash": cell.hash} for cell in cells],
+            }
+        )  # fmt: skip
+        return
+    print(safe(found.spec.question))
+    for claim in found.hypotheses():
+        print(f"  claim     {safe(claim.sentence())}")
+    if not found.hypotheses():
+        print("  claim     none: it only looks")
+    print(f"  task      {found.spec.task}")
+    for arm in arms:
+        values = ", ".join(f"{key}={value}" for key, value in arm.values.items())
+        print(f"  arm       {safe(arm.name)}: {safe(values)}")
+    if search is not None:
+        print(f"  search    {search.method}, {search.trials} trials over {', '.join(search.space)}")
+    print(f"  seeds     {', '.join(map(str, found.spec.seeds))}")
+    for key, source in found.spec.needs.items():
+        print(f"  needs     {key} from {source}")
+    if found.spec.presets:
+        print(f"  presets   {', '.join(found.spec.presets)}")
+    steps = sum(cell.config.train.max_steps for cell in cells)
+    if cells:
+        most = found.spec.budget.max_parallel
+        print(f"  it trains {len(cells)} runs, {steps:,} steps in all, {most} at once at most")

@@ -1,0 +1,37 @@
+"""`heats study status`."""
+
+from __future__ import annotations
+
+from tui.cli.options import AsJson, RunsDir, the_store
+from tui.cli.studies import Preset, StudyName, advance_quietly, counts_text, legend, matrix, the_study
+from tui.cli.terminal import print_json, safe
+
+
+def command(study: StudyName, preset: Preset = None, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """Show arms by seeds: how every cell stands, its figure once it has one, and what is wrong."""
+    from engine.study.cells import counts, find_cells, to_json
+
+    found = the_study(study, preset)
+    store = the_store(runs_dir)
+    advance_quietly(store)
+    states = find_cells(store, found)
+    if as_json:
+        print_json(
+            {
+                "study": found.label, "question": found.spec.question, "metric": found.metric, "cells_by_standing":
+                counts(states), "cells": [to_json(state, found.metric, found.spec.value) for state in states],
+            }
+        )  # fmt: skip
+        return
+    print(safe(found.spec.question))
+    print(matrix(found, states))
+    print(f"{counts_text(counts(states))}    {legend(states)}")
+    if found.metric:
+        print(f"figures: {found.metric}, {'its best' if found.spec.value == 'best' else 'at the last evaluation'}")
+    for state in states:
+        if state.standing in ("failed", "suspect", "stopped") and state.summary is not None:
+            print(f"  {safe(state.cell.name)} {state.standing}: {safe(state.summary.reason)} ({state.summary.id})")
+        if state.standing == "waiting":
+            print(f"  {safe(state.cell.name)} waits for {', '.join(state.cell.needs)}")
+    if any(state.standing in ("failed", "suspect") for state in states):
+        print(f"`heats study run {found.label} --redo failed` trains failed cells anew")
