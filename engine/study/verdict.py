@@ -77,12 +77,19 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
-def judge(evidence: Sequence[Evidence], confidence: float = statistics.CONFIDENCE) -> list[Comparison]:
+def judge(
+    evidence: Sequence[Evidence], confidence: float = statistics.CONFIDENCE, *, look_ahead: bool = True
+) -> list[Comparison]:
     """The verdicts of a study's hypotheses, corrected together (Holm).
 
     The paired t interval decides: beyond the margin is confirmed; all of it short of the margin, or a difference shown
     to lie within plus or minus the margin, is rejected. Runs equal to the last bit in every pair are identical,
     which needs no statistics.
+
+    Args:
+        evidence: one item a hypothesis.
+        confidence: of the intervals; 1 less this is the level of the tests.
+        look_ahead: also say how many seeds would likely settle what is open, which takes some milliseconds.
     """
     differences = [_differences(item) for item in evidence]
     testable = [index for index, found in enumerate(differences) if len(found) >= LEAST_SEEDS]
@@ -91,8 +98,8 @@ def judge(evidence: Sequence[Evidence], confidence: float = statistics.CONFIDENC
     p_values = dict(zip(testable, margins, strict=True))
     equal_values = dict(zip(testable, equals, strict=True))
     return [
-        _compare(item, differences[index], p_values.get(index), equal_values.get(index), len(testable), confidence)
-        for index, item in enumerate(evidence)
+        _compare(item, differences[i], p_values.get(i), equal_values.get(i), len(testable), confidence, look_ahead)
+        for i, item in enumerate(evidence)
     ]
 
 
@@ -114,6 +121,7 @@ def _compare(
     equal_p: float | None,
     comparisons: int,
     confidence: float,
+    look_ahead: bool,
 ) -> Comparison:
     seeds = _paired(item)
     alpha = 1 - confidence
@@ -126,10 +134,11 @@ def _compare(
         notes.append(f"without a pair of values: seeds {', '.join(map(str, unpaired))}")
     if comparisons > 1:
         notes.append(f"p values are corrected for {comparisons} comparisons (Holm)")
-    needed = statistics.seeds_needed(differences, hypothesis.by, alpha) if word is Word.INCONCLUSIVE else None
+    ahead = look_ahead and word is Word.INCONCLUSIVE
+    needed = statistics.seeds_needed(differences, hypothesis.by, alpha) if ahead else None
     if needed is not None and needed > len(differences):
         why += f"; about {needed} seeds an arm would likely settle it ({needed - len(differences)} more)"
-    elif word is Word.INCONCLUSIVE and len(differences) >= LEAST_SEEDS and needed is None:
+    elif ahead and len(differences) >= LEAST_SEEDS and needed is None:
         why += "; even 1,000 seeds would hardly settle it at this margin"
     return Comparison(
         hypothesis=hypothesis,
