@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.store.records import read_launch
-from tests.campaign.cast import Cast
+from tests.campaign.cast import Cast, Role
 from tests.campaign.truth import facts, own_events
 
 PATIENCE_SECONDS = 600.0
@@ -22,20 +22,30 @@ class Ended(Exception):
 
 
 class Aim:
-    """Waits for the moments of one attempt."""
+    """Waits for the moments of one attempt.
 
-    def __init__(self, cast: Cast, chance: random.Random, loading_seconds: float) -> None:
+    Args:
+        cast: its processes.
+        chance: where all draws come from.
+        loading_seconds: how long the attempt before took from its start to its first step.
+        refused: whether there will be no such attempt, because resuming failed.
+    """
+
+    def __init__(self, cast: Cast, chance: random.Random, loading_seconds: float, refused: Callable[[], bool]) -> None:
         self.cast = cast
         self.chance = chance
         self.loading_seconds = loading_seconds
+        self.refused = refused
 
-    def wait(self, moment: str) -> None:
-        """Return at the moment.
+    def wait(self, moment: str, target: str) -> None:
+        """Return at the moment, or as soon after it as somebody of the target is there.
 
         Raises:
             Ended: it will not come any more.
         """
         MOMENTS[moment](self)
+        role: Role = "trainer" if target == "trainer" else "supervisor"
+        self._until(lambda: bool(self.cast.living(role)), refresh=True)
 
     def anywhere(self) -> None:
         """At a moment drawn over the whole life of an attempt, its start included."""
@@ -90,10 +100,10 @@ class Aim:
             now = time.monotonic()
             if refresh:
                 self.cast.refresh()
-            elif now - looked > 0.5:
+            if now - looked > 0.5:
                 looked = now
                 found = facts(self.cast)
-                if found.word is not None or (found.over and self.cast.known):
+                if found.word is not None or (found.over and self.cast.known) or self.refused():
                     raise Ended
             if now - began > PATIENCE_SECONDS:
                 raise Ended

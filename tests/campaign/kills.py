@@ -103,9 +103,11 @@ class Ordeal:
         target, moment = self.deck.draw(launched=self._resuming is None)
         problems: list[str] = []
         try:
-            Aim(self.cast, self.chance, self.loading_seconds).wait(moment)
-            self.cast.refresh()
+            Aim(self.cast, self.chance, self.loading_seconds, self._refused).wait(moment, target)
             killed = self._strike(target)
+            if not killed:  # a child has become somebody else since it was found
+                self.cast.refresh()
+                killed = self._strike(target)
         except Ended:
             killed = 0
         hit = where_it_hit(self.cast) if killed else ""
@@ -131,6 +133,9 @@ class Ordeal:
         if not over:
             self._resume()
         return killed > 0
+
+    def _refused(self) -> bool:
+        return self._resuming is not None and self._resuming.error is not None
 
     def _strike(self, target: str) -> int:
         if target == "both":
