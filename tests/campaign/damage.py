@@ -74,7 +74,7 @@ def damage_campaign(root: Path, cases: int, chance: random.Random, *, real: bool
                 evidence = path.read_bytes()[:200] if path.is_file() else b""
                 broken += [f"case {number}: {damage}: {one} ({evidence!r})" for one in wrong]
         counts = tally.setdefault(_sort(path, run), Counter())
-        counts.update(damaged=changed, known=known, named=bool(changed and fresh))
+        counts.update(damaged=int(changed), known=int(known), named=int(changed and bool(fresh)))
     files = {name: f"{counts['damaged']}/{counts['known']}/{counts['named']}" for name, counts in sorted(tally.items())}
     return {
         "cases": cases,
