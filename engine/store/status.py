@@ -165,7 +165,9 @@ def _by_processes(evidence: Evidence, launch: LaunchRecord) -> Status:
             if evidence.last_event is not None:  # the supervisor died before it could write the trainer's pid
                 return _alive(evidence, launch)
             return Status(State.STARTING, "processes of it are starting", launch.created)
-        if evidence.supervisor == "unknown" and evidence.now - launch.created < START_PATIENCE_SECONDS:
+        young = evidence.now - launch.created < START_PATIENCE_SECONDS
+        # A launcher holds the lock until its supervisor does: where there is one that nobody holds, nobody is starting.
+        if evidence.supervisor == "unknown" and launch.lock is None and young:
             return Status(State.STARTING, "the supervisor is starting", launch.created)
         return Status(State.LOST, "the supervisor died before the trainer started", launch.created)
     if evidence.supervisor == "alive":

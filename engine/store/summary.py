@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from engine.store.evidence import gather
-from engine.store.files import decode_number, encode_number
+from engine.store.files import decode_number, encode_number, read_json
 from engine.store.metrics import JsonLinesTail
 from engine.store.paths import AttemptPaths, RunPaths
-from engine.store.records import Event, LaunchRecord, read_events, read_launch, read_notes, read_run
+from engine.store.records import Event, LaunchRecord, Notes, read_events, read_exit, read_launch, read_notes, read_run
 from engine.store.status import State, Status, decide
 
 _TAIL_BYTES = 1 << 14
@@ -103,6 +104,15 @@ def summarize(run: RunPaths) -> RunSummary | None:
 
     Never raises for what is in the files: damage is named in `problems`.
     """
+    found = _read(run)
+    if found is None or not found.status.is_final or (found.events and found.events[-1].is_final):
+        return found
+    # Its processes were gone when they were looked at, but its words were read before that, and an index keeps what
+    # is settled for good: only now is there nobody left to add to them.
+    return _read(run)
+
+
+def _read(run: RunPaths) -> RunSummary | None:
     record = read_run(run.record)
     problems: list[str] = []
     if record is None:
@@ -126,6 +136,10 @@ def summarize(run: RunPaths) -> RunSummary | None:
     total = history.total_steps
     rate = tail.rate if status.state.is_live else None
     notes = read_notes(run.notes)
+    if notes == Notes() and os.path.lexists(run.notes) and read_json(run.notes) is None:
+        problems.append("notes.json is damaged: its tags and note are not shown")
+    if os.path.lexists(run.resume) and read_json(run.resume) is None:
+        problems.append("resume.json is damaged: a rewind of this run may have been forgotten")
     unknown = status.state is State.LOST and bool(attempts) and history.launch is None  # its launch.json may yet come
     settled = status.state.is_final and not unknown and "processes of it are left" not in status.reason
     return RunSummary(
@@ -175,11 +189,15 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
     history = _History()
     for attempt in attempts:
         launch = read_launch(attempt.launch)
-        if launch is None and os.path.exists(attempt.launch):
+        if launch is None and os.path.lexists(attempt.launch):
             problems.append(f"attempt {attempt.number}: launch.json is damaged or of another schema")
         events, damaged = read_events(attempt.events)
         if damaged:
             problems.append(f"attempt {attempt.number}: {damaged} damaged lines in events.jsonl")
+        if not events and not damaged and _is_unreadable(attempt.events):
+            problems.append(f"attempt {attempt.number}: events.jsonl can't be read")
+        if read_exit(attempt.exit) is None and os.path.lexists(attempt.exit):
+            problems.append(f"attempt {attempt.number}: exit.json is damaged or of another schema")
         if launch is not None and launch.resumed_from_step is not None:
             start = launch.resumed_from_step
             history.events = [event for event in history.events if event.step is None or event.step <= start]
@@ -204,6 +222,17 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
 
 
 _SUMMING = ("finished", "stopped", "preempted", "failed")
+
+
+def _is_unreadable(path: Path) -> bool:
+    """Whether something is there that is no readable file."""
+    try:
+        open(path, "rb").close()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _numbers(content: Any) -> dict[str, float]:

@@ -136,7 +136,7 @@ def write(
     tensors, aliases = model_tensors(model)
     moments = optimizer_tensors(optimizer, model)
     final = run.checkpoints / stored.folder_name(step, emergency=emergency)
-    temporary = run.checkpoints / f".{final.name}.{socket.gethostname()}.{os.getpid()}"
+    temporary = _temporary(final)
     try:
         run.checkpoints.mkdir(exist_ok=True)
         _check_space(run.checkpoints, [*tensors.values(), *moments.values()])
@@ -193,6 +193,20 @@ def _rename_over(temporary: Path, final: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     else:
         os.rename(temporary, final)
+
+
+def remove(folder: Path) -> None:
+    """Delete a checkpoint. It loses its name first, so that a kill in the middle leaves no damaged one behind."""
+    leaving = _temporary(folder)
+    shutil.rmtree(leaving, ignore_errors=True)
+    with contextlib.suppress(OSError):  # what can't go now goes after the next save
+        os.rename(folder, leaving)
+        shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _temporary(final: Path) -> Path:
+    """Where a checkpoint stands while it is being made or deleted; `clear_leftovers` knows it."""
+    return final.with_name(f".{final.name}.{socket.gethostname()}.{os.getpid()}")
 
 
 class Loaded:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from typing import Any
 
@@ -157,6 +156,8 @@ class Recorder:
         self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None, *, last_try: bool
     ) -> bool:
         began = time.monotonic()
+        # Before the checkpoint: who resumes from it never logs again what led to it.
+        self.metrics.flush()
         try:
             folder = checkpoint.write(
                 self.run,
@@ -177,7 +178,6 @@ class Recorder:
                 raise
             return False
         self._saved_step = state.step
-        self.metrics.flush()
         self.events.write("checkpoint", state.step, reason=reason, seconds=time.monotonic() - began)
         log.debug("saved %s (%s)", folder.name, reason)
         self._let_go()
@@ -196,7 +196,7 @@ class Recorder:
             protected_steps=protected,
         )
         for old in leaving:
-            shutil.rmtree(old.folder, ignore_errors=True)
+            checkpoint.remove(old.folder)
         kept = [item for item in found if item.usable and item not in leaving]
         best = stored.best(kept, mode)
         pointers = {"schema": 1, "latest": kept[-1].folder.name, "best": best.folder.name if best else None}

@@ -201,6 +201,11 @@ TABLE = [
         launch=replace(NO_PIDS, created=NOW - 5, started=None),
     ),
     Row(
+        "launched a moment ago, but nobody holds its lock: its launcher's child was killed",
+        {}, State.LOST, ("before the trainer started",), NOW - 5,
+        launch=replace(NO_PIDS, created=NOW - 5, started=None, lock="/tmp/its.lock"),
+    ),
+    Row(
         "launched long ago, no supervisor ever",
         {}, State.LOST, ("before the trainer started",), LAUNCHED, launch=replace(NO_PIDS, started=None),
     ),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,6 +172,41 @@ def test_kills_in_mid_save_never_leave_a_bad_checkpoint_in_place(store_root: Pat
         assert all(not stored.verify(item) for item in found)
     checkpoint.clear_leftovers(run)
     assert not list(run.checkpoints.glob(".*"))
+
+
+def test_what_led_to_a_checkpoint_is_logged_before_it_can_be_resumed_from(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A kill right after the rename: nobody logs again the steps that lie before the checkpoint.
+    run = make_run(store_root)
+    logged: list[tuple[int, set[int]]] = []
+    write = checkpoint.write
+
+    def write_and_look(*given: Any, **facts: Any) -> Path:
+        folder = write(*given, **facts)
+        history = RunHistory(run)
+        history.refresh()
+        series = history.series.get("train/loss")
+        logged.append((facts["step"], set(series.steps if series else ())))
+        return folder
+
+    monkeypatch.setattr(checkpoint, "write", write_and_look)
+    train_toy(run)
+    assert len(logged) > 3
+    assert all(steps == set(range(1, step + 1)) for step, steps in logged)
+
+
+def test_a_checkpoint_loses_its_name_before_its_files(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A kill in the middle of the deletion leaves nothing that looks like a damaged checkpoint.
+    run = make_run(store_root)
+    model = nn.Linear(3, 2)
+    found = _write(run, model, torch.optim.SGD(model.parameters()))
+    with monkeypatch.context() as killed:
+        killed.setattr("shutil.rmtree", lambda *given, **how: None)
+        checkpoint.remove(found.folder)
+    assert stored.scan(run) == []
+    checkpoint.clear_leftovers(run)
+    assert list(run.checkpoints.iterdir()) == []
 
 
 def test_a_full_disk_is_an_alert_and_the_last_good_checkpoint_stays(
