@@ -267,7 +267,7 @@ def _failures(run: RunPaths, about: About, pieces: Pieces, temporary: Path) -> I
         shutil.rmtree(temporary, ignore_errors=True)
         why = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            why += f"; it needs {space_needed(pieces):,} bytes and {free_space(run):,} are free"
+            why += f"; it needs {space_needed(pieces):,} bytes and {free_space(run) or 0:,} are free"
         raise MachineError(f"the checkpoint of step {about.step} can't be saved ({why})") from error
 
 
@@ -276,12 +276,12 @@ def space_needed(pieces: Pieces) -> int:
     return int(_SPARE * sum(len(piece) for parts in pieces.values() for piece in parts))
 
 
-def free_space(run: RunPaths) -> int:
-    """Bytes that are free where a run's checkpoints go; 0 if the disk doesn't say."""
+def free_space(run: RunPaths) -> int | None:
+    """Bytes that are free where a run's checkpoints go; None if the disk doesn't say."""
     try:
         return shutil.disk_usage(run.folder).free
     except OSError:
-        return 0
+        return None
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -249,7 +249,7 @@ class Saver:
 
     def _look_ahead(self, needed: int, step: int) -> None:
         free = checkpoint.free_space(self._run)
-        short = free < 2 * needed
+        short = free is not None and free < 2 * needed
         if short and not self._nearly_full:
             message = f"the disk has no room for two more checkpoints: one needs {needed:,} bytes and {free:,} are free"
             self._notices.append(Notice(message, step, {"needed": needed, "free": free}))
