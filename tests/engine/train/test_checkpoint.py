@@ -215,10 +215,10 @@ def test_a_full_disk_is_an_alert_and_the_last_good_checkpoint_stays(
     run = make_run(store_root)
     original = checkpoint._check_space
 
-    def full_from_the_third(folder: Path, tensors: list[torch.Tensor]) -> None:
+    def full_from_the_third(folder: Path, needed: int) -> None:
         if len(stored.scan(run)) >= 2:
             raise OSError(28, "No space left on device")
-        original(folder, tensors)
+        original(folder, needed)
 
     monkeypatch.setattr(checkpoint, "_check_space", full_from_the_third)
     with pytest.raises(MachineError, match="step 24 can't be saved"):  # "finished" would be a lie
@@ -240,12 +240,12 @@ def test_the_last_checkpoint_waits_for_room(store_root: Path, monkeypatch: pytes
     run = make_run(store_root)
     original = checkpoint._check_space
     refusals = iter([True, True, True])
-    monkeypatch.setattr("engine.train.recorder._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("engine.train.saving._RETRY_SECONDS", 0.01)
 
-    def full_for_a_while(folder: Path, tensors: list[torch.Tensor]) -> None:
+    def full_for_a_while(folder: Path, needed: int) -> None:
         if next(refusals, False):
             raise OSError(28, "No space left on device")
-        original(folder, tensors)
+        original(folder, needed)
 
     monkeypatch.setattr(checkpoint, "_check_space", full_for_a_while)
     outcome, _ = train_toy(run, {"train.save_every": 0, "evaluation.every": 0})
