@@ -21,9 +21,10 @@ from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
 from engine.store.files import fsync_folder
 from engine.store.paths import RunPaths
+from engine.store.retention import REPLACED, is_leftover
+from engine.store.tensors import read_header
 
 _SPARE = 1.2
-_REPLACED = ".replaced-"
 
 
 def model_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -139,6 +140,8 @@ def write(
     temporary = run.checkpoints / f".{final.name}.{socket.gethostname()}.{os.getpid()}"
     try:
         run.checkpoints.mkdir(exist_ok=True)
+        if run.checkpoints.is_symlink():  # nothing is ever resumed from what lies behind a link
+            raise OSError(errno.ELOOP, "the folder `checkpoints` is a link")
         _check_space(run.checkpoints, [*tensors.values(), *moments.values()])
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -186,7 +189,7 @@ def _sync_and_hash(path: Path) -> dict[str, Any]:
 def _rename_over(temporary: Path, final: Path) -> None:
     """Put the new checkpoint in place. One that an earlier, abandoned stretch left at this step goes aside first."""
     if final.exists():
-        aside = final.with_name(f"{_REPLACED}{final.name}.{os.getpid()}")
+        aside = final.with_name(f"{REPLACED}{final.name}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(final, aside)
         os.rename(temporary, final)
@@ -214,14 +217,16 @@ class Loaded:
             self.optimizer = load_file(checkpoint.folder / stored.OPTIMIZER)
             self.aliases = _read_aliases(checkpoint.folder / stored.MODEL)
             self.state: dict[str, Any] = json.loads((checkpoint.folder / stored.STATE).read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
+            if not isinstance(self.state, dict):
+                raise ValueError(f"{stored.STATE} is no object")
+        except (OSError, ValueError, RecursionError, SafetensorError, HeatsError) as error:
             raise HeatsError(f"the checkpoint can't be read ({error})", place=str(checkpoint.folder)) from None
 
 
 def _read_aliases(path: Path) -> dict[str, str]:
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    found: dict[str, str] = json.loads(header.get("__metadata__", {}).get("aliases", "{}"))
+    found = json.loads((read_header(path).get("__metadata__") or {}).get("aliases", "{}"))
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise ValueError("its table of tied weights is damaged")
     return found
 
 
@@ -229,9 +234,9 @@ def clear_leftovers(run: RunPaths) -> None:
     """Tidy up after saves that were killed in mid-write. Only the run's one live attempt may call this."""
     with contextlib.suppress(OSError):
         for name in os.listdir(run.checkpoints):
-            if name.startswith(_REPLACED):
-                original = run.checkpoints / name.removeprefix(_REPLACED).partition(".")[0]
+            if name.startswith(REPLACED):
+                original = run.checkpoints / name.removeprefix(REPLACED).partition(".")[0]
                 if not original.exists():  # killed between the two renames: what was there before comes back
                     os.rename(run.checkpoints / name, original)
-            if name.startswith((f".{stored.PREFIX}", f".{stored.EMERGENCY_PREFIX}", _REPLACED)):
+            if is_leftover(name):
                 shutil.rmtree(run.checkpoints / name, ignore_errors=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from typing import Any
 
 from engine.config.sections import TaskConfig
 from engine.errors import MachineError
 from engine.store import checkpoints as stored
+from engine.store import retention
 from engine.store.files import write_json
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.train import checkpoint
@@ -157,6 +157,7 @@ class Recorder:
         self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None, *, last_try: bool
     ) -> bool:
         began = time.monotonic()
+        self.metrics.flush()  # a run killed right after the save has the figures of every step up to it
         try:
             folder = checkpoint.write(
                 self.run,
@@ -177,7 +178,6 @@ class Recorder:
                 raise
             return False
         self._saved_step = state.step
-        self.metrics.flush()
         self.events.write("checkpoint", state.step, reason=reason, seconds=time.monotonic() - began)
         log.debug("saved %s (%s)", folder.name, reason)
         self._let_go()
@@ -187,7 +187,7 @@ class Recorder:
         options, mode = self.config.checkpoint, self.config.evaluation.best_mode
         found = stored.scan(self.run)
         protected = frozenset({self._resumed_from}) if self._resumed_from is not None else frozenset()
-        leaving = stored.plan_retention(
+        leaving = retention.plan_retention(
             found,
             keep_last=options.keep_last,
             keep_best=options.keep_best,
@@ -196,10 +196,12 @@ class Recorder:
             protected_steps=protected,
         )
         for old in leaving:
-            shutil.rmtree(old.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                retention.remove(old)
         kept = [item for item in found if item.usable and item not in leaving]
         best = stored.best(kept, mode)
-        pointers = {"schema": 1, "latest": kept[-1].folder.name, "best": best.folder.name if best else None}
+        latest = kept[-1].folder.name if kept else None
+        pointers = {"schema": 1, "latest": latest, "best": best.folder.name if best else None}
         try:
             write_json(self.run.resume, pointers)
         except MachineError as error:  # only hints: the truth is a scan
