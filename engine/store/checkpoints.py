@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import HeatsError
+from engine.store.contents import FILES, MANIFEST, MODEL, OPTIMIZER, STATE, look_inside
 from engine.store.files import decode_number, read_json
 from engine.store.paths import RunPaths
 from engine.store.records import read_launch
@@ -20,11 +21,6 @@ __all__ = [
     "hash_file", "read_pointers", "resume_limit", "resume_points", "scan", "tensor_names", "verify",
 ]  # fmt: skip
 
-MANIFEST = "MANIFEST.json"
-MODEL = "model.safetensors"
-OPTIMIZER = "optimizer.safetensors"
-STATE = "state.json"
-FILES = (MODEL, OPTIMIZER, STATE)
 PREFIX = "step-"
 EMERGENCY_PREFIX = "emergency-"
 
@@ -211,6 +207,8 @@ def verify(checkpoint: Checkpoint, advance: Callable[[int], None] | None = None)
                 problems.append(f"{name} was changed after it was written (its hash differs)")
         except OSError as error:
             problems.append(f"{name} can't be read ({error.strerror})")
+    if not problems:  # whole as it was written; but by whom? A pickle by the name of a model has its hash, too
+        problems += look_inside(checkpoint.folder, checkpoint.step).problems
     return tuple(dict.fromkeys(problems))
 
 
