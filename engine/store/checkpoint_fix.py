@@ -13,6 +13,7 @@ from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
 from engine.store.checkpoint_report import best_mode, leftovers, pointer_problems
 from engine.store.checkpoints import Checkpoint
+from engine.store.contents import look_inside
 from engine.store.files import write_json
 from engine.store.hold import hold, refuse_if_live
 from engine.store.paths import RunPaths
@@ -132,7 +133,7 @@ def repaired_pointers(run: RunPaths) -> dict[str, Any]:
 def _problems(item: Checkpoint, deep: bool, advance: Callable[[int], None] | None) -> tuple[str, ...]:
     if deep:
         return stored.verify(item, advance)
-    return item.problems or stored.look_inside(item.folder, item.step).problems
+    return item.problems or look_inside(item.folder, item.step).problems
 
 
 def _rename(path: Path, target: Path) -> None:
