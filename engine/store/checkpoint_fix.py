@@ -122,9 +122,8 @@ def repaired_pointers(run: RunPaths) -> dict[str, Any]:
     }
     before = stored.read_pointers(run)
     limit = stored.resume_limit(before, stored.resume_points(run))
-    older = [item.step for item in usable if limit is not None and item.step <= limit]
-    if limit == 0 or older:  # one that went to the trash: the wish to go back before it stands
-        repaired["resume_from"] = max(older, default=0)
+    if limit is not None:  # its checkpoint may be broken or gone; the wish not to go on from a later one stands
+        repaired["resume_from"] = max((item.step for item in usable if item.step <= limit), default=0)
         if type(before.get("after_attempt")) is int:
             repaired["after_attempt"] = before["after_attempt"]
     return repaired
