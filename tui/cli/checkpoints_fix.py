@@ -8,7 +8,7 @@ import typer
 
 from engine.errors import HeatsError
 from engine.store.checkpoint_fix import FixPlan, apply_fix, plan_fix, trash_folder
-from tui.cli.chosen import AllRuns, RunNames, StudyName, Yes, chosen_runs, hashing, say_dry
+from tui.cli.chosen import AllRuns, RunNames, StudyName, Yes, chosen_runs, hashing, say_dry, without_live
 from tui.cli.options import AsJson, RunsDir, the_store
 from tui.cli.terminal import complain, print_json, safe
 
@@ -28,7 +28,7 @@ def command(
     chosen = chosen_runs(the_store(runs_dir), runs, everything=everything, study=study)
     plans, failed = [], 0
     with hashing("hashing") as advance:
-        for run in chosen:
+        for run in chosen if runs else without_live(chosen):
             try:
                 plan = plan_fix(run, deep=deep, advance=advance)
                 if yes and plan.changes:

@@ -12,7 +12,7 @@ import typer
 
 from engine.errors import HeatsError
 from tui import format as form
-from tui.cli.terminal import can_redraw, hint, is_terminal, safe
+from tui.cli.terminal import can_redraw, complain, hint, is_terminal, safe
 
 if TYPE_CHECKING:  # `heats --help` has no need of the store
     from engine.store.paths import RunPaths, Store
@@ -50,6 +50,19 @@ def chosen_runs(store: Store, names: list[str] | None, *, everything: bool, stud
             f"no run belongs to a study called `{study}`",
             remedy=f"there are {', '.join(there[:8])}" if there else "no run of this store belongs to any study",
         )
+    return found
+
+
+def without_live(runs: list[RunPaths]) -> list[RunPaths]:
+    """The runs of a whole store or study that may be changed now; live ones are left alone, which is said."""
+    from engine.store.hold import is_live
+
+    found = []
+    for run in runs:
+        if is_live(run):
+            complain(f"{run.id}: is live, and is left alone")
+        else:
+            found.append(run)
     return found
 
 
