@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.config.resolve import dump_yaml
 from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
 from engine.store.checkpoints import MODEL, Checkpoint
 from engine.store.files import encode_number, fsync_folder
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
-from engine.store.stored_config import effective_config
 
 FILES = (MODEL, "config.yaml", "config.json", "metadata.json")
 
@@ -52,6 +49,10 @@ def plan_export(run: RunPaths, target: Path, wanted: str = "best") -> ExportPlan
     Raises:
         HeatsError: the folder is there already, or the checkpoint can't be used.
     """
+    # pydantic takes a while to load, which `--help` needn't
+    from engine.config.resolve import dump_yaml
+    from engine.store.stored_config import effective_config
+
     target = _checked(run, target)
     record = read_run(run.record)
     if record is None:
@@ -127,6 +128,8 @@ def _checked(run: RunPaths, target: Path) -> Path:
 
 def _copy(source: Path, target: Path, advance: Callable[[int], None] | None) -> str:
     """Copy a file and give the hash of what was copied."""
+    import hashlib
+
     digest = hashlib.sha256()
     with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file, open(target, "xb") as copy:
         while block := file.read(1 << 22):

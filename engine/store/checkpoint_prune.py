@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import MachineError
+from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
 from engine.store.checkpoint_report import resumes_from
 from engine.store.checkpoints import Checkpoint
@@ -13,7 +14,6 @@ from engine.store.hold import hold, refuse_if_live
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
 from engine.store.retention import plan_retention, reasons_to_keep, remove
-from engine.store.stored_config import effective_config
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def plan_prune(
     keep_every: int | None = None,
     emergency: bool = False,
     started_from: dict[int, str] | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> PrunePlan:
     """Plan which checkpoints go: those outside the policy, and those that a resume has left behind.
 
@@ -69,15 +70,18 @@ def plan_prune(
         keep_last, keep_best, keep_every: the policy; what is None is taken from the run's own config.
         emergency: emergency checkpoints go, too; without it all of them stay.
         started_from: by step, the id of another run that started from there (see children).
+        advance: told the number of bytes hashed from time to time, for a progress bar.
 
     Raises:
         HeatsError: it is live, or its config can't be read.
     """
+    from engine.store.stored_config import effective_config  # pydantic takes a while to load
+
     refuse_if_live(run)
     config = effective_config(run)
     own = config.checkpoint
     found = stored.scan(run)
-    protected = _protected(run, found, started_from or {})
+    protected = _protected(run, found, started_from or {}, advance)
     policy: dict[str, Any] = {
         "keep_last": own.keep_last if keep_last is None else keep_last,
         "keep_best": own.keep_best if keep_best is None else keep_best,
@@ -98,11 +102,15 @@ def apply_prune(plan: PrunePlan) -> int:
         How many bytes that gave back.
 
     Raises:
-        HeatsError: the run has come to life since.
+        HeatsError: the run has come to life since, or its resume point has been moved.
         MachineError: the folder can't be written; what is left is whole.
     """
     freed = 0
     with hold(plan.run):
+        point = resumes_from(plan.run, stored.scan(plan.run))
+        needed = {*stored.resume_points(plan.run).values(), *([point.step] if point is not None else [])}
+        if any(item.step in needed and not item.emergency for item in plan.leaving):
+            raise HeatsError("its resume point has been moved since the plan was made", place=plan.run.id)
         for item in plan.leaving:
             try:
                 remove(item)
@@ -133,23 +141,26 @@ def children(runs: list[RunPaths]) -> dict[str, dict[int, str]]:
     return found
 
 
-def _protected(run: RunPaths, found: list[Checkpoint], started_from: dict[int, str]) -> dict[int, str]:
+def _protected(
+    run: RunPaths, found: list[Checkpoint], started_from: dict[int, str], advance: Callable[[int], None] | None
+) -> dict[int, str]:
     """By step, why its checkpoint stays whatever the policy says."""
     protected = {step: f"run {child} started from it" for step, child in started_from.items()}
     protected |= {step: f"attempt {number} resumed from it" for number, step in stored.resume_points(run).items()}
-    # The newest by its sizes may have rotted: what counts is the newest that a resume could really use.
-    sound = next((item for item in reversed(found) if item.usable and not stored.verify(item)), None)
-    if sound is not None:
-        protected[sound.step] = "the newest that is whole"
+    # The newest by their sizes may have rotted: what counts are those that a resume could really use.
+    usable = [item for item in reversed(found) if item.usable]
+    sound = (item for item in usable if not stored.verify(item, advance))
+    newest = next(sound, None)
+    if newest is not None:
+        protected[newest.step] = "the newest that is whole"
     point = resumes_from(run, found)
-    if point is not None:
-        protected[point.step] = "a resume goes on from it"
-        older = next(
-            (item for item in reversed(found) if item.usable and item.step <= point.step and not stored.verify(item)),
-            None,
-        )
-        if older is not None and older is not point:
-            protected[older.step] = "a resume goes on from it, the newer ones being damaged"
+    if point is None:
+        return protected
+    protected[point.step] = "a resume goes on from it"
+    while newest is not None and newest.step > point.step:
+        newest = next(sound, None)
+    if newest is not None and newest is not point:
+        protected[newest.step] = "a resume goes on from it, the newer ones being damaged"
     return protected
 
 

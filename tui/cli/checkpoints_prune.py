@@ -9,7 +9,7 @@ import typer
 from engine.errors import HeatsError
 from engine.store.checkpoint_prune import PrunePlan, apply_prune, children, plan_prune
 from tui import format as form
-from tui.cli.chosen import AllRuns, RunNames, StudyName, Yes, chosen_runs, say_dry, without_live
+from tui.cli.chosen import AllRuns, RunNames, StudyName, Yes, chosen_runs, hashing, say_dry, without_live
 from tui.cli.options import AsJson, RunsDir, the_store
 from tui.cli.terminal import complain, print_json, safe
 
@@ -38,19 +38,20 @@ def command(
     chosen = chosen_runs(store, runs, everything=everything, study=study)
     started = children([store.run(run_id) for run_id in store.run_ids()])
     plans, failed = [], 0
-    for run in chosen if runs else without_live(chosen):
-        try:
-            plan = plan_prune(
-                run, keep_last=keep_last, keep_best=keep_best, keep_every=keep_every, emergency=emergency,
-                started_from=started.get(run.id),
-            )  # fmt: skip
-            if yes:
-                apply_prune(plan)
-        except HeatsError as error:  # one of a task that isn't installed, say: the others go on
-            complain(str(error))
-            failed = max(failed, error.exit_code)
-        else:
-            plans.append(plan)
+    with hashing("hashing") as advance:
+        for run in chosen if runs else without_live(chosen):
+            try:
+                plan = plan_prune(
+                    run, keep_last=keep_last, keep_best=keep_best, keep_every=keep_every, emergency=emergency,
+                    started_from=started.get(run.id), advance=advance,
+                )  # fmt: skip
+                if yes:
+                    apply_prune(plan)
+            except HeatsError as error:  # one of a task that isn't installed, say: the others go on
+                complain(str(error))
+                failed = max(failed, error.exit_code)
+            else:
+                plans.append(plan)
     if as_json:
         print_json([plan.to_json() | {"done": yes} for plan in plans])
     elif plans:

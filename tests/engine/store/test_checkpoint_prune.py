@@ -132,3 +132,13 @@ def test_a_deletion_cut_off_in_the_middle_leaves_no_part_of_a_checkpoint(
     assert scan(run) == []
     (left,) = os.listdir(run.checkpoints)
     assert is_leftover(left)
+
+
+def test_a_rewind_after_the_plan_is_not_undone_by_it(run: RunPaths) -> None:
+    for step in (10, 20, 30):
+        write_checkpoint(run, step)
+    plan = plan_prune(run, keep_last=1, keep_best=0)
+    apply_moves(plan_rewind(run, "10"))
+    with pytest.raises(HeatsError, match="moved since"):
+        apply_prune(plan)
+    assert len(scan(run)) == 3
