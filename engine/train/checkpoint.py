@@ -25,12 +25,12 @@ from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
 from engine.store.files import fsync_folder
 from engine.store.paths import RunPaths
+from engine.store.retention import REPLACED, is_leftover
+from engine.store.tensors import read_header
 from engine.train.staging import BufferSet
 from engine.train.tensor_file import Stopped, digest, lay_out, pieces_in_place, write_synced
 
 _SPARE = 1.2
-_REPLACED = ".replaced-"
-_LEAVING = ".leaving"
 Pieces = dict[str, list[memoryview]]
 """The content of a checkpoint's files, by name."""
 
@@ -203,6 +203,8 @@ def write_aside(run: RunPaths, about: About, pieces: Pieces, stopped: Stopped) -
     temporary = run.checkpoints / f".{final.name}.{socket.gethostname()}.{os.getpid()}"
     with _failures(run, about, pieces, temporary):
         run.checkpoints.mkdir(exist_ok=True)
+        if run.checkpoints.is_symlink():  # nothing is ever resumed from what lies behind a link
+            raise OSError(errno.ELOOP, "the folder `checkpoints` is a link")
         _check_space(run.checkpoints, space_needed(pieces))
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -292,7 +294,7 @@ def _check_space(folder: Path, needed: int) -> None:
 def _rename_over(temporary: Path, final: Path) -> None:
     """Put the new checkpoint in place. One that an earlier, abandoned stretch left at this step goes aside first."""
     if final.exists():
-        aside = final.with_name(f"{_REPLACED}{final.name}.{os.getpid()}")
+        aside = final.with_name(f"{REPLACED}{final.name}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(final, aside)
         try:
@@ -303,16 +305,6 @@ def _rename_over(temporary: Path, final: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     else:
         os.rename(temporary, final)
-
-
-def remove(folder: Path) -> None:
-    """Delete a checkpoint: first its name, so that nobody finds a half of it whenever this is cut off."""
-    gone = folder.with_name(f".{folder.name}{_LEAVING}")
-    try:
-        os.rename(folder, gone)
-    except OSError:  # a leftover of that name, say; deleting in place is better than keeping everything
-        gone = folder
-    shutil.rmtree(gone, ignore_errors=True)
 
 
 class Loaded:
@@ -334,14 +326,16 @@ class Loaded:
             self.optimizer = load_file(checkpoint.folder / stored.OPTIMIZER)
             self.aliases = _read_aliases(checkpoint.folder / stored.MODEL)
             self.state: dict[str, Any] = json.loads((checkpoint.folder / stored.STATE).read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
+            if not isinstance(self.state, dict):
+                raise ValueError(f"{stored.STATE} is no object")
+        except (OSError, ValueError, RecursionError, SafetensorError, HeatsError) as error:
             raise HeatsError(f"the checkpoint can't be read ({error})", place=str(checkpoint.folder)) from None
 
 
 def _read_aliases(path: Path) -> dict[str, str]:
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    found: dict[str, str] = json.loads(header.get("__metadata__", {}).get("aliases", "{}"))
+    found = json.loads((read_header(path).get("__metadata__") or {}).get("aliases", "{}"))
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise ValueError("its table of tied weights is damaged")
     return found
 
 
@@ -349,9 +343,9 @@ def clear_leftovers(run: RunPaths) -> None:
     """Tidy up after saves that were killed in mid-write. Only the run's one live attempt may call this."""
     with contextlib.suppress(OSError):
         for name in os.listdir(run.checkpoints):
-            if name.startswith(_REPLACED):
-                original = run.checkpoints / name.removeprefix(_REPLACED).partition(".")[0]
+            if name.startswith(REPLACED):
+                original = run.checkpoints / name.removeprefix(REPLACED).partition(".")[0]
                 if not original.exists():  # killed between the two renames: what was there before comes back
                     os.rename(run.checkpoints / name, original)
-            if name.startswith((f".{stored.PREFIX}", f".{stored.EMERGENCY_PREFIX}", _REPLACED)):
+            if is_leftover(name):
                 shutil.rmtree(run.checkpoints / name, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 from engine.config.sections import TaskConfig
 from engine.errors import MachineError
 from engine.store import checkpoints as stored
+from engine.store import retention
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
 from engine.train import checkpoint
@@ -259,7 +261,7 @@ class Saver:
         options, mode = self._config.checkpoint, self._config.evaluation.best_mode
         found = stored.scan(self._run)
         protected = frozenset({self._resumed_from}) if self._resumed_from is not None else frozenset()
-        leaving = stored.plan_retention(
+        leaving = retention.plan_retention(
             found,
             keep_last=options.keep_last,
             keep_best=options.keep_best,
@@ -268,7 +270,8 @@ class Saver:
             protected_steps=protected,
         )
         for old in leaving:
-            checkpoint.remove(old.folder)
+            with contextlib.suppress(OSError):  # what can't go now goes after the next save
+                retention.remove(old)
         kept = [item for item in found if item.usable and item not in leaving]
         best = stored.best(kept, mode)
         pointers = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 VERBS = {
     "launch": ("tui.cli.launch", "Start a run of a task."),
     "list": ("tui.cli.list", "List the runs of the store, newest first."),
@@ -10,11 +12,12 @@ VERBS = {
     "logs": ("tui.cli.logs", "Print what a run's training wrote."),
     "stop": ("tui.cli.stop", "Stop runs cleanly, with a last checkpoint."),
     "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
+    "checkpoints": ("tui.cli.checkpoints", "Check, rewind, bring together, prune, fix or export checkpoints."),
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
-"""Every module has a function `command`, whose signature is the verb's command line."""
+"""Every module has a function `command`, whose signature is the verb's command line, or a table `VERBS` like this."""
 
 _OTHER_WORDS = {
     "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
@@ -23,9 +26,10 @@ _OTHER_WORDS = {
 }  # fmt: skip
 
 
-def nearest_verb(word: str) -> str | None:
-    """The verb that a misspelt word, or another tool's word, most likely means."""
+def nearest_verb(word: str, verbs: Mapping[str, tuple[str, str]] = VERBS) -> str | None:
+    """The verb that a misspelt word, or another tool's word, most likely means; `verbs` may be those of a group."""
     import difflib
 
-    close = difflib.get_close_matches(word, VERBS, n=1)
-    return _OTHER_WORDS.get(word) or (close[0] if close else None)
+    close = difflib.get_close_matches(word, verbs, n=1)
+    known = _OTHER_WORDS.get(word) if verbs is VERBS else None
+    return known or (close[0] if close else None)

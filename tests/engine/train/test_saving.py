@@ -451,4 +451,4 @@ def test_kills_in_mid_save_beside_training_leave_nothing_that_a_resume_would_tak
 def _saving(run: RunPaths) -> bool:
     """Whether a save is half done."""
     names = os.listdir(run.checkpoints)
-    return any(name.startswith(".step-") and not name.endswith(".leaving") for name in names)
+    return any(name.startswith(".step-") for name in names)

@@ -33,7 +33,13 @@ def _loaded(*words: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["list", "--json"], ["tasks", "multiplication"], ["watch", "last"], ["launch", "multiplication", "--dry-run"]],
+    [
+        ["list", "--json"],
+        ["tasks", "multiplication"],
+        ["watch", "last"],
+        ["launch", "multiplication", "--dry-run"],
+        ["checkpoints", "check", "last"],
+    ],
 )
 def test_no_verb_imports_torch(store: Store, words: list[str]) -> None:
     finished_run(store)
