@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.config.resolve import flatten, read_yaml_file
 from engine.errors import HeatsError
-from engine.store.checkpoints import Checkpoint, scan
+from engine.store.checkpoints import MODEL, Checkpoint, scan
 from engine.store.code import git
 from engine.store.paths import RunPaths
 from engine.store.provenance import Change, Provenance, environment_changes, recorded
@@ -100,7 +100,7 @@ def compare_runs(first: RunPaths, second: RunPaths, *, tolerance: float = 0.0, a
     problems: list[str] = []
     options = [_options(run, problems) for run in (first, second)]
     tasks = [record.task if record else None for record in (read_run(run.record) for run in (first, second))]
-    config = [Change("task", *tasks)] if tasks[0] != tasks[1] else []
+    config = [Change("task", tasks[0], tasks[1])] if tasks[0] != tasks[1] else []
     config += _changes(options[0], options[1])
     stands = [_newest_provenance(run) for run in (first, second)]
     newest = [_newest_checkpoint(run) for run in (first, second)]
@@ -123,9 +123,11 @@ def compare_runs(first: RunPaths, second: RunPaths, *, tolerance: float = 0.0, a
 
 def compare_code(first: Provenance, second: Provenance, *, ask_git: bool = False) -> CodeDiff:
     """The code of two records."""
-    texts = [stand.patch.decode(errors="replace").splitlines() for stand in (first, second)]
-    names = [f"uncommitted changes of {which}" for which in ("the first", "the second")]
-    lines = () if first.patch == second.patch else tuple(difflib.unified_diff(*texts, *names, n=1, lineterm=""))
+    lines: tuple[str, ...] = ()
+    if first.patch != second.patch:
+        old, new = (stand.patch.decode(errors="replace").splitlines() for stand in (first, second))
+        titles = "uncommitted changes of the first", "uncommitted changes of the second"
+        lines = tuple(difflib.unified_diff(old, new, *titles, n=1, lineterm=""))
     if first.patch != second.patch and not lines:
         lines = ("the patches differ in bytes that aren't text",)
     if len(lines) > _PATCH_LINES:
@@ -188,5 +190,5 @@ def _newest_checkpoint(run: RunPaths) -> Checkpoint | None:
 def _same_weights(first: Checkpoint | None, second: Checkpoint | None) -> bool | None:
     if first is None or second is None or first.step != second.step:
         return None
-    digests = [item.digests.get("model") for item in (first, second)]
-    return None if None in digests else digests[0] == digests[1]
+    found = [item.files.get(MODEL) for item in (first, second)]
+    return None if None in found else found[0] == found[1]
