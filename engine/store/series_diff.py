@@ -78,16 +78,18 @@ def _compare(name: str, first: Series, second: Series, tolerance: float) -> Metr
     if first.steps == second.steps and first.values.tobytes() == second.values.tobytes():
         return MetricDiff(name, len(first), last_first=lasts[0], last_second=lasts[1])
     values = dict(zip(second.steps, second.values, strict=True))
-    shared, parted = 0, None
+    shared = 0
+    parted: tuple[int, float, float] | None = None
     for step, value in zip(first.steps, first.values, strict=True):
         if step not in values:
             continue
         shared += 1
         if parted is None and not agree(value, values[step], tolerance):
             parted = step, value, values[step]
+    at, one, other = parted or (None, None, None)
     return MetricDiff(
-        name, shared, *(parted or (None, None, None)), only_first=len(first) - shared,
-        only_second=len(second) - shared, last_first=lasts[0], last_second=lasts[1],
+        name, shared, at, one, other, only_first=len(first) - shared, only_second=len(second) - shared,
+        last_first=lasts[0], last_second=lasts[1],
     )  # fmt: skip
 
 

@@ -11,6 +11,10 @@ VERBS = {
     "stop": ("tui.cli.stop", "Stop runs cleanly, with a last checkpoint."),
     "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
+    "verify": ("tui.cli.verify", "Train a stretch of a run again and compare bits."),
+    "diff": ("tui.cli.diff", "Say what two runs don't have in common."),
+    "clone": ("tui.cli.clone", "Start a run with another's options."),
+    "reproduce": ("tui.cli.reproduce", "Train a run again from its record, with its code."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
@@ -20,6 +24,7 @@ _OTHER_WORDS = {
     "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
+    "check": "verify", "prove": "verify", "compare": "diff", "copy": "clone", "fork": "clone", "rerun": "reproduce",
 }  # fmt: skip
 
 
