@@ -109,8 +109,7 @@ def changes_since(stretch: Stretch, settings: dict[str, Any]) -> list[Change]:
         settings: those on which bits depend, here.
     """
     before = recorded(stretch.run, stretch.launch.attempt if stretch.launch else None)
-    task_folder = stretch.launch.code if stretch.launch and stretch.launch.code else package_folder(stretch.task)
-    code = code_state(Path(task_folder) if task_folder else None, store=stretch.run.folder.parent)
+    code = code_state(_code_folder(stretch.launch) or package_folder(stretch.task), store=stretch.run.folder.parent)
     changes = setting_changes(stretch.end.settings, settings)
     if stretch.start is not None and stretch.start.settings != stretch.end.settings:
         within = setting_changes(stretch.start.settings, stretch.end.settings)
@@ -184,10 +183,16 @@ def _train(stretch: Stretch, scratch: RunPaths) -> float:
 def _trainer_environment(launch: LaunchRecord | None) -> dict[str, str]:
     """As the supervisor's, and importing exactly what this process imports (or the code folder of a reproduction)."""
     places = [place or os.getcwd() for place in sys.path]
-    if launch is not None and launch.code and os.path.isdir(launch.code):
-        places.insert(0, launch.code)
+    code = _code_folder(launch)
+    if code is not None:
+        places.insert(0, str(code))
     defaults = {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"}
+
+
+def _code_folder(launch: LaunchRecord | None) -> Path | None:
+    """The folder whose code the run trained with, where that isn't what is installed."""
+    return Path(launch.code) if launch is not None and launch.code and os.path.isdir(launch.code) else None
 
 
 def _working_folder(launch: LaunchRecord | None) -> str | None:

@@ -115,7 +115,9 @@ def _row(metric: MetricDiff) -> list[Cell]:
     lasts = [form.number(last[1]) if last else "-" for last in (metric.last_first, metric.last_second)]
     if metric.step is None:
         return [Cell(safe(metric.name)), Cell(where), Cell(""), Cell(""), *(Cell(text) for text in lasts)]
-    here = [repr(value) if value is not None else "-" for value in (metric.first, metric.second)]
+    here = [form.number(value) for value in (metric.first, metric.second)]
+    if here[0] == here[1]:  # they differ in a later digit
+        here = [repr(value) for value in (metric.first, metric.second)]
     cells = [Cell(safe(metric.name)), Cell(form.count(metric.step), "yellow")]
     return cells + [Cell(text) for text in (*here, *lasts)]
 
