@@ -36,9 +36,8 @@ def make_worktree(repository: Path, commit: str, patch: bytes, folder: Path) -> 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HeatsError("is in use", place=str(folder), remedy="name a new folder with --worktree")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    git(repository, "worktree", "prune")
     no_hooks = ("-c", f"core.hooksPath={os.devnull}")
-    if git(repository, *no_hooks, "worktree", "add", "--quiet", "--detach", str(folder), commit) is None:
+    if git(repository, *no_hooks, "worktree", "add", "--force", "--quiet", "--detach", str(folder), commit) is None:
         raise MachineError(f"git can't check out {commit[:12]} there", place=str(folder))
     if patch and git(folder, "apply", "--whitespace=nowarn", "-", given=patch) is None:
         remove_worktree(repository, folder)
@@ -52,7 +51,6 @@ def remove_worktree(repository: Path, folder: Path) -> None:
     """Remove a work tree that `make_worktree` made, and what git remembers of it."""
     if git(repository, "worktree", "remove", "--force", "--force", str(folder)) is None:
         shutil.rmtree(folder, ignore_errors=True)
-        git(repository, "worktree", "prune")
     _mark(folder).unlink(missing_ok=True)
 
 
