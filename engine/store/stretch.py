@@ -11,6 +11,8 @@ from engine.store.paths import RunPaths
 from engine.store.records import LaunchRecord, read_events, read_launch, read_run
 from engine.store.stored_config import effective_config
 
+_ROLLBACKS = ("rolled_back", "rollback")
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -67,10 +69,10 @@ def plan_stretch(run: RunPaths, first_step: int | None = None, last_step: int | 
         problems = verify(checkpoint) if checkpoint else ()
         if checkpoint and problems:
             raise HeatsError(f"the checkpoint of step {checkpoint.step} can't be used: {problems[0]}", place=run.id)
-    taking = _attempts_between(run, begin, end.step)
-    _refuse_overrides(run, taking[1:])
-    _refuse_rollbacks(run, taking, begin, end.step)
-    last = taking[-1] if taking else None
+    parts = _parts_between(run, begin, end.step)
+    _refuse_overrides(run, parts[1:])
+    _refuse_rollbacks(run, parts, begin, end.step)
+    last = parts[-1].launch if parts else None
     config = effective_config(run, up_to_attempt=last.attempt if last else None)
     return Stretch(run, record.task, config, start, end, last)
 
@@ -83,37 +85,48 @@ def _at(run: RunPaths, usable: list[Checkpoint], step: int, option: str) -> Chec
     raise HeatsError(f"no usable checkpoint of step {step} is there ({option})", place=run.id, remedy=f"there: {there}")
 
 
-def _attempts_between(run: RunPaths, begin: int, end: int) -> list[LaunchRecord]:
-    """How the attempts that took the steps between two steps were launched, in order; shadowed ones took none."""
+@dataclass(frozen=True)
+class _Part:
+    """The steps that one attempt took: past `start`, and up to `until` where a later attempt took over."""
+
+    launch: LaunchRecord
+    start: int
+    until: int | None
+
+
+def _parts_between(run: RunPaths, begin: int, end: int) -> list[_Part]:
+    """The attempts that took the steps between two steps, in order; shadowed ones took none."""
     launches = [launch for launch in (read_launch(attempt.launch) for attempt in run.attempts()) if launch]
-    taking: list[LaunchRecord] = []
+    parts: list[_Part] = []
     until: int | None = None
     for launch in reversed(launches):
         start = launch.resumed_from_step or 0
         if until is None or start < until:
             if start < end and (until is None or until > begin):
-                taking.append(launch)
+                parts.append(_Part(launch, start, until))
             until = start
-    return taking[::-1]
+    return parts[::-1]
 
 
-def _refuse_overrides(run: RunPaths, later: list[LaunchRecord]) -> None:
-    for launch in later:
-        if launch.overrides:
-            key, step = next(iter(launch.overrides)), launch.resumed_from_step or 0
+def _refuse_overrides(run: RunPaths, later: list[_Part]) -> None:
+    for part in later:
+        if part.launch.overrides:
+            key = next(iter(part.launch.overrides))
             raise HeatsError(
-                f"`{key}` was changed at step {step:,}, within the stretch",
-                place=run.id, remedy=f"end it there with --to {step}, or begin there with --from {step}",
+                f"`{key}` was changed at step {part.start:,}, within the stretch",
+                place=run.id, remedy=f"end it there with --to {part.start}, or begin there with --from {part.start}",
             )  # fmt: skip
 
 
-def _refuse_rollbacks(run: RunPaths, taking: list[LaunchRecord], begin: int, end: int) -> None:
-    for launch in taking:
-        events, _ = read_events(run.attempt(launch.attempt).events)
+def _refuse_rollbacks(run: RunPaths, parts: list[_Part], begin: int, end: int) -> None:
+    """A rollback to a step leaves out batches past it, of which the checkpoint of that step knows nothing."""
+    for part in parts:
+        events, _ = read_events(run.attempt(part.launch.attempt).events)
+        last = end if part.until is None else min(end, part.until)
         for event in events:
-            rolled = "rollback" in (event.name, event.facts.get("policy"), event.facts.get("action"))
-            if rolled and event.step is not None and begin <= event.step <= end:
+            if event.name in _ROLLBACKS and event.step is not None and begin <= event.step < last:
                 raise HeatsError(
-                    f"the guard rolled back at step {event.step:,}, within the stretch, and what it skipped can't be"
-                    " trained again", place=run.id, remedy="choose a stretch that ends before it or begins after it",
+                    f"the guard rolled back to step {event.step:,}, within the stretch, and left out batches, which"
+                    " can't be trained again", place=run.id,
+                    remedy=f"end it there with --to {event.step}, or begin at a later checkpoint",
                 )  # fmt: skip

@@ -33,19 +33,13 @@ from engine.store.metrics import JsonLinesTail
 from engine.store.paths import RunPaths, create_store, program
 from engine.store.provenance import Change, Provenance, environment, environment_changes, recorded
 from engine.store.records import LaunchRecord, write_launch
-from engine.store.series_diff import MetricDiff, compare_histories
+from engine.store.series_diff import compare_histories
 from engine.store.stored_config import apply_overrides
 from engine.store.stretch import Stretch, plan_stretch
 
 _POLL_SECONDS = 0.25
-_NO_SAVES = {
-    "train.save_every": 0,
-    "checkpoint.keep_best": 0,
-    "checkpoint.keep_every": 0,
-    "checkpoint.keep_last": 1,
-    "checkpoint.wait_seconds": 0,
-}
-"""The scratch run saves at the stretch's end only. When a run saves changes none of its bits."""
+_SMALLER = {"checkpoint.keep_last": 1, "checkpoint.keep_every": 0, "checkpoint.wait_seconds": 0}
+"""How the scratch run's options differ: it keeps less. What is kept changes no bit of what is trained."""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -78,6 +72,15 @@ def verify_stretch(stretch: Stretch, folder: Path) -> dict[str, Any]:
     """
     scratch = _make_scratch_run(stretch, folder)
     seconds = _train(stretch, scratch)
+    return compare_stretch(stretch, scratch) | {"seconds": seconds}
+
+
+def compare_stretch(stretch: Stretch, scratch: RunPaths) -> dict[str, Any]:
+    """What the retraining of a stretch has in common with the run, and what not.
+
+    Raises:
+        MachineError: the retraining left no checkpoint.
+    """
     found = next((item for item in scan(scratch) if item.step == stretch.last_step), None)
     if found is None:
         raise MachineError(f"the retraining left no checkpoint of step {stretch.last_step:,}", place=stretch.run.id)
@@ -85,7 +88,6 @@ def verify_stretch(stretch: Stretch, folder: Path) -> dict[str, Any]:
     tensors = _different_tensors(stretch.end, found)
     # Points that the run's own log lost (a machine that died before they reached the disk) speak for no difference.
     parted = [metric for metric in metrics if metric.step is not None or metric.only_first]
-    missing = {metric.name: metric.only_second for metric in metrics if metric.only_second}
     return {
         "run": stretch.run.id,
         "from": stretch.first_step,
@@ -93,11 +95,10 @@ def verify_stretch(stretch: Stretch, folder: Path) -> dict[str, Any]:
         "identical": not tensors and not parted,
         "metrics": len(metrics),
         "points": sum(metric.shared for metric in metrics),
-        "parted": _first_parting(parted),
+        "parted": parted[0].to_json() if parted else None,
         "tensors": tensors,
-        "missing_points": missing,
+        "missing_points": {metric.name: metric.only_second for metric in metrics if metric.only_second},
         "changes": [change.to_json() for change in changes_since(stretch, found.settings)],
-        "seconds": seconds,
     }
 
 
@@ -128,7 +129,7 @@ def _lines(patch: bytes) -> str:
 
 
 def _make_scratch_run(stretch: Stretch, folder: Path) -> RunPaths:
-    config = apply_overrides(stretch.config, _NO_SAVES)
+    config = apply_overrides(stretch.config, _SMALLER)
     scratch = create_run(
         create_store(folder), task=stretch.task, slug="verify", config_yaml=dump_yaml(config),
         config_hash=config_hash(config), name=f"verifies {stretch.run.id}", seed=config.seed, parent=stretch.run.id,
@@ -210,13 +211,6 @@ def _different_tensors(expected: Checkpoint, found: Checkpoint) -> list[str]:
         if expected.folder.exists():
             raise
         return [f"some file of {folder_name(expected.step)}, which the run has let go meanwhile"]
-
-
-def _first_parting(parted: list[MetricDiff]) -> dict[str, Any] | None:
-    valued = next((metric for metric in parted if metric.step is not None), None)
-    if valued is not None:
-        return valued.to_json()
-    return parted[0].to_json() if parted else None
 
 
 @contextlib.contextmanager
