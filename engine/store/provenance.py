@@ -193,7 +193,21 @@ def _gpus() -> list[str]:
     try:
         return [next(_values(folder / name / "information", "Model"), "GPU") for name in sorted(os.listdir(folder))]
     except OSError:
+        return _asked_gpus() if os.path.exists("/dev/nvidiactl") else []
+
+
+def _asked_gpus() -> list[str]:
+    """The same from NVML, in containers that hide the driver's files."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
+        pynvml.nvmlShutdown()
+    except Exception:  # noqa: BLE001  no run fails to start for what a driver's library throws
         return []
+    return [str(name) for name in names]
 
 
 def _gpu_driver() -> str | None:
