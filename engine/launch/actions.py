@@ -157,7 +157,7 @@ def resume(
             )
         clear(run)
         attempt = claim_attempt(run)
-        code, code_warnings = _code_to_go_on_with(run)
+        code, code_warnings = code_to_go_on_with(run)
         made = read_run(run.record)
         state, changes = record_attempt(run, attempt, code or (package_folder(made.task) if made else None))
         record = _launch_record(
@@ -258,7 +258,7 @@ def _refuse_if_running(run: RunPaths) -> None:
         )
 
 
-def _code_to_go_on_with(run: RunPaths) -> tuple[Path | None, tuple[str, ...]]:
+def code_to_go_on_with(run: RunPaths) -> tuple[Path | None, tuple[str, ...]]:
     """The folder of code that the attempts so far trained with, where that isn't what is installed."""
     launches = [read_launch(attempt.launch) for attempt in run.attempts()]
     code = next((launch.code for launch in reversed(launches) if launch and launch.code), None)

@@ -115,13 +115,12 @@ def changes_since(stretch: Stretch, settings: dict[str, Any]) -> list[Change]:
     if stretch.start is not None and stretch.start.settings != stretch.end.settings:
         within = setting_changes(stretch.start.settings, stretch.end.settings)
         changes += [dataclasses.replace(change, key=f"{change.key} (within the stretch)") for change in within]
-    changes += environment_changes(before.environment, environment())
     difference = compare_code(before, Provenance(code.commit, code.patch, {}))
     if difference.commits[0] != difference.commits[1]:
         changes.append(Change("commit", *difference.commits))
     if difference.patch:
         changes.append(Change("uncommitted changes", _lines(before.patch), _lines(code.patch)))
-    return changes
+    return changes + environment_changes(before.environment, environment())
 
 
 def _lines(patch: bytes) -> str:

@@ -24,7 +24,7 @@ _OTHER_WORDS = {
     "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
-    "check": "verify", "prove": "verify", "compare": "diff", "copy": "clone", "fork": "clone", "rerun": "reproduce",
+    "prove": "verify", "compare": "diff", "copy": "clone", "fork": "clone", "rerun": "reproduce",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import pytest
 import engine
 from engine.errors import HeatsError
 from engine.launch import worktrees
+from engine.launch.actions import code_to_go_on_with
 from engine.launch.reproduce import plan_reproduction, reproduce
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
@@ -189,6 +190,19 @@ def test_an_import_root_that_leads_out_of_the_work_tree_is_not_followed(run: Run
         content["code"]["repository"] = str(run.folder.parent.parent / "code")
         write_json(run.environment, content)
         assert plan_reproduction(run).import_root == "."
+
+
+def test_a_resume_goes_on_with_the_same_code_and_says_when_it_has_gone(run: RunPaths, tmp_path: Path) -> None:
+    assert code_to_go_on_with(run) == (None, ())
+    code = tmp_path / "tree"
+    code.mkdir()
+    add_attempt(run, code=str(code))
+    add_attempt(run)
+    assert code_to_go_on_with(run) == (code, ())
+    code.rmdir()
+    gone, said = code_to_go_on_with(run)
+    assert gone is None
+    assert f"has gone ({code})" in said[0]
 
 
 def test_old_launch_records_read(run: RunPaths) -> None:
