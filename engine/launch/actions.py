@@ -39,6 +39,8 @@ class LaunchRequest:
     note: str = ""
     seed: int | None = None
     command: tuple[str, ...] = ()
+    parent: str | None = None
+    """The run that this one was made from."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def launch(root: Path, request: LaunchRequest) -> Started:
     # Only who launches needs pydantic and the task's options; stopping must stay quick.
     from engine.config.resolve import config_hash, dump_yaml, resolve
     from engine.config.tasks import config_class, package_folder
-    from engine.store.create import claim_attempt, create_run
+    from engine.store.create import create_run
 
     values = dict(request.values)
     if request.seed is not None:
@@ -81,14 +83,32 @@ def launch(root: Path, request: LaunchRequest) -> Started:
         seed=config.seed,
         tags=request.tags,
         note=request.note,
+        parent=request.parent,
         command=request.command,
         code=package_folder(request.task),
     )
+    return begin(store, run, total_steps=config.train.max_steps)
+
+
+def begin(store: Store, run: RunPaths, *, total_steps: int | None, **facts: Any) -> Started:
+    """Start the first attempt of a run that was just made.
+
+    Args:
+        store, run: the run, which has no attempt yet.
+        total_steps: how many steps it will take, if known.
+        facts: fields of its launch.json that differ from a plain launch's.
+
+    Raises:
+        MachineError: no process can be started.
+    """
+    from engine.store.create import claim_attempt
+
+    record = read_run(run.record)
     descriptor = _take_lock(store, run)
     try:
         attempt = claim_attempt(run)
-        record = _launch_record(store, run, attempt, total_steps=config.train.max_steps)
-        _start(attempt, record, descriptor)
+        facts = {"git_commit": record.git_commit if record else None} | facts
+        _start(attempt, _launch_record(store, run, attempt, total_steps=total_steps, **facts), descriptor)
     finally:
         os.close(descriptor)
     return Started(run, attempt, warnings=_warnings())
@@ -114,8 +134,10 @@ def resume(
         MachineError: the run's folder can't be written, or no process can be started.
     """
     from engine.config.resolve import changed_options
+    from engine.config.tasks import package_folder
     from engine.store.checkpoints import choose
     from engine.store.create import claim_attempt
+    from engine.store.provenance import record_attempt
     from engine.store.stored_config import apply_overrides, effective_config
 
     store = open_store(run.folder.parent)
@@ -135,6 +157,9 @@ def resume(
             )
         clear(run)
         attempt = claim_attempt(run)
+        code, code_warnings = code_to_go_on_with(run)
+        made = read_run(run.record)
+        state, changes = record_attempt(run, attempt, code or (package_folder(made.task) if made else None))
         record = _launch_record(
             store,
             run,
@@ -144,11 +169,13 @@ def resume(
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
             overrides=changed_options(before, config),
             accept_settings=accept_settings,
+            git_commit=state.commit,
+            code=str(code) if code else None,
         )
         _start(attempt, record, descriptor)
     finally:
         os.close(descriptor)
-    return Started(run, attempt, step, choice.passed_over, _warnings())
+    return Started(run, attempt, step, choice.passed_over, (*code_warnings, *changes, *_warnings()))
 
 
 def stop(run: RunPaths, *, now: bool = False) -> None:
@@ -231,6 +258,15 @@ def _refuse_if_running(run: RunPaths) -> None:
         )
 
 
+def code_to_go_on_with(run: RunPaths) -> tuple[Path | None, tuple[str, ...]]:
+    """The folder of code that the attempts so far trained with, where that isn't what is installed."""
+    launches = [read_launch(attempt.launch) for attempt in run.attempts()]
+    code = next((launch.code for launch in reversed(launches) if launch and launch.code), None)
+    if code is None or os.path.isdir(code):
+        return (Path(code) if code else None), ()
+    return None, (f"the code that it trained with has gone ({code}); it goes on with what is installed",)
+
+
 def _launch_record(store: Store, run: RunPaths, attempt: AttemptPaths, **facts: Any) -> LaunchRecord:
     return LaunchRecord(
         attempt=attempt.number,
@@ -239,11 +275,10 @@ def _launch_record(store: Store, run: RunPaths, attempt: AttemptPaths, **facts: 
         boot_id=host.boot_id(),
         pid_namespace=host.pid_namespace(),
         command=(*program("engine.train"), str(run.folder), "--attempt", str(attempt.number)),
-        folder=os.getcwd(),
         lock=str(lock.lock_path(store.id, run.id)),
         grace_seconds=_grace_seconds(),
         launcher_pid=os.getpid(),
-        **facts,
+        **({"folder": os.getcwd()} | facts),
     )
 
 

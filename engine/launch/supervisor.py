@@ -117,7 +117,7 @@ class Supervisor:
                 stderr=output,
                 start_new_session=True,
                 pass_fds=(self.lock_descriptor,),
-                env=_environment(self.run.id, self.attempt.number),
+                env=_environment(self.run.id, self.attempt.number, self.launch.code),
             )
         except OSError as error:
             write_exit(self.attempt.exit, ExitRecord(time.time(), error=f"the trainer can't be started: {error}"))
@@ -274,8 +274,11 @@ def _become_subreaper() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _environment(run_id: str, attempt: int) -> dict[str, str]:
+def _environment(run_id: str, attempt: int, code: str | None) -> dict[str, str]:
     environment = dict(os.environ)
+    if code is not None:  # before what is installed, and before whatever lies in the working folder
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (code, environment.get("PYTHONPATH"))))
+        environment["PYTHONSAFEPATH"] = "1"
     environment["HEATS_RUN_ID"] = run_id
     environment["HEATS_ATTEMPT"] = str(attempt)
     environment["PYTHONUNBUFFERED"] = "1"

@@ -65,6 +65,16 @@ class AttemptPaths:
     def beat(self) -> Path:
         return self.folder / "beat.json"
 
+    @property
+    def code_patch(self) -> Path:
+        """Written by the launcher of a later attempt, where it differs from the run's (empty: all is committed)."""
+        return self.folder / "code.patch"
+
+    @property
+    def environment(self) -> Path:
+        """Written by the launcher of a later attempt, where it differs from the run's."""
+        return self.folder / "environment.json"
+
 
 @dataclass(frozen=True)
 class RunPaths:

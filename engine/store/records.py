@@ -36,9 +36,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class LaunchRecord:
-    """launch.json: how an attempt was started (`folder` is its working folder) and by which processes.
+    """launch.json: how an attempt was started and by which processes.
 
-    Times are seconds since 1970; ticks are clock ticks since boot.
+    `folder` is its working folder; `code`, if given, the folder whose code it trains with, whatever is installed;
+    `git_commit` the commit of the code. Times are seconds since 1970; ticks are clock ticks since boot.
     """
 
     attempt: int
@@ -49,6 +50,8 @@ class LaunchRecord:
     backend: str = "local"
     command: tuple[str, ...] = ()
     folder: str | None = None
+    code: str | None = None
+    git_commit: str | None = None
     lock: str | None = None
     resumed_from_step: int | None = None
     resumed_from_checkpoint: str | None = None

@@ -43,7 +43,7 @@ def command(
         command=("heats", *sys.argv[1:]),
     )  # fmt: skip
     if dry_run:
-        _print_resolved(request, as_json)
+        print_resolved(request, as_json)
         return
     report_started(launch(default_root(runs_dir), request), follow, as_json)
 
@@ -83,7 +83,8 @@ def _blame_file(kind: Any, file_values: dict[str, Any], path: Path, error: Heats
             raise alone from None
 
 
-def _print_resolved(request: LaunchRequest, as_json: bool) -> None:
+def print_resolved(request: LaunchRequest, as_json: bool) -> None:
+    """The config that a launch would train by, as a dry run shows it."""
     from engine.config.resolve import dump_yaml, resolve
     from engine.config.tasks import config_class
     from engine.store.create import new_run_id

@@ -16,10 +16,7 @@ def report_started(started: Started, wanted: bool | None, as_json: bool) -> None
     Raises:
         typer.Exit: with the exit code of the run that was followed.
     """
-    for passed in started.passed_over:
-        complain(f"passed over a checkpoint: {passed}")
-    for warning in started.warnings:
-        complain(f"warning: {warning}")
+    complain_of(started)
     run = started.run
     staying = wanted if wanted is not None else is_terminal() and not as_json
     if not staying:
@@ -33,3 +30,11 @@ def report_started(started: Started, wanted: bool | None, as_json: bool) -> None
     if as_json:
         print_json(ended.to_json())
     raise typer.Exit(exit_code(ended))
+
+
+def complain_of(started: Started) -> None:
+    """What a person should know about how an attempt came to start."""
+    for passed in started.passed_over:
+        complain(f"passed over a checkpoint: {passed}")
+    for warning in started.warnings:
+        complain(f"warning: {warning}")

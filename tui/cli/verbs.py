@@ -14,6 +14,10 @@ VERBS = {
     "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
     "checkpoints": ("tui.cli.checkpoints", "Check, rewind, bring together, prune, fix or export checkpoints."),
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
+    "verify": ("tui.cli.verify", "Train a stretch of a run again and compare bits."),
+    "diff": ("tui.cli.diff", "Say what two runs don't have in common."),
+    "clone": ("tui.cli.clone", "Start a run with another's options."),
+    "reproduce": ("tui.cli.reproduce", "Train a run again from its record, with its code."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
@@ -23,6 +27,7 @@ _OTHER_WORDS = {
     "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
+    "prove": "verify", "compare": "diff", "copy": "clone", "fork": "clone", "rerun": "reproduce",
 }  # fmt: skip
 
 

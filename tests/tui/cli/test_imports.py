@@ -39,6 +39,9 @@ def _loaded(*words: str) -> set[str]:
         ["watch", "last"],
         ["launch", "multiplication", "--dry-run"],
         ["checkpoints", "check", "last"],
+        ["diff", "last", "last"],
+        ["clone", "last", "--dry-run"],
+        ["reproduce", "last", "--here", "--dry-run"],
     ],
 )
 def test_no_verb_imports_torch(store: Store, words: list[str]) -> None:
