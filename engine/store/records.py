@@ -38,7 +38,8 @@ class RunRecord:
 class LaunchRecord:
     """launch.json: how an attempt was started (`folder` is its working folder) and by which processes.
 
-    Times are seconds since 1970; ticks are clock ticks since boot.
+    Times are seconds since 1970; ticks are clock ticks since boot. `notify` is the command that tells people of
+    alerts and of the end.
     """
 
     attempt: int
@@ -63,6 +64,7 @@ class LaunchRecord:
     trainer_ticks: int | None = None
     started: float | None = None
     weaker_evidence: bool = False
+    notify: str | None = None
     schema: int = 1
 
 

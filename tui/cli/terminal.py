@@ -128,6 +128,20 @@ def complain(sentence: str) -> None:
     print(f"heats: {safe(' '.join(sentence.split()))}", file=sys.stderr)
 
 
+def wants_bell() -> bool:
+    """Whether this person always wants the bell: HEATS_BELL is set, and not to 0."""
+    return os.environ.get("HEATS_BELL", "0") not in ("", "0")
+
+
+def ring() -> None:
+    """Ring the terminal's bell, where there is a terminal; pipes and files get nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if is_terminal(stream):
+            stream.write("\a")
+            stream.flush()
+            return
+
+
 def hint(sentence: str) -> None:
     """What to type next: on stderr and for people only, so that stdout stays fit for scripts."""
     if is_terminal(sys.stderr):

@@ -11,6 +11,8 @@ VERBS = {
     "stop": ("tui.cli.stop", "Stop runs cleanly, with a last checkpoint."),
     "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
+    "doctor": ("tui.cli.doctor", "Say what is wrong with runs, and what to do about it."),
+    "notify": ("tui.cli.notify", "Try a notification command, or see examples."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
@@ -20,6 +22,7 @@ _OTHER_WORDS = {
     "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
+    "check": "doctor", "diagnose": "doctor", "health": "doctor", "alerts": "doctor",
 }  # fmt: skip
 
 
