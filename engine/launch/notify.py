@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from engine.store import host
 from engine.store.paths import AttemptPaths, RunPaths, program
@@ -131,7 +130,7 @@ class Notifier:
         assert self._command is not None
         with contextlib.suppress(OSError):
             process = subprocess.Popen(
-                [*program("engine.launch.notify"), "deliver", self._command, str(log_path(self._attempt))],
+                [*program("engine.launch.notify"), "deliver", self._command, str(self._attempt.notify_log)],
                 env=environment(self._attempt, notice),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -145,20 +144,6 @@ class Notifier:
         """The pids of deliveries under way and of all below them, so that nobody takes them for the trainer's."""
         self._running = [pid for pid in self._running if host.process_state(pid, None) == "alive"]
         return {below for pid in self._running for below in (pid, *host.descendants(pid))}
-
-
-def log_path(attempt: AttemptPaths) -> Path:
-    """Where deliveries that failed are noted, with what their commands wrote."""
-    return attempt.folder / "notify.log"
-
-
-def failures(attempt: AttemptPaths) -> list[str]:
-    """What went wrong with an attempt's notifications, oldest first."""
-    try:
-        lines = log_path(attempt).read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-    return [line.partition(" failed: ")[2] for line in lines if " failed: " in line]
 
 
 def environment(attempt: AttemptPaths, notice: Notice) -> dict[str, str]:

@@ -135,8 +135,8 @@ def wants_bell() -> bool:
 
 def ring() -> None:
     """Ring the terminal's bell, where there is a terminal; pipes and files get nothing."""
-    for stream in (sys.stdout, sys.stderr):
-        if is_terminal(stream):
+    for stream in (sys.__stdout__, sys.__stderr__):  # the live panel keeps what is printed for its next drawing
+        if stream is not None and is_terminal(stream):
             stream.write("\a")
             stream.flush()
             return

@@ -15,7 +15,8 @@ import pytest
 
 from engine.launch import messengers
 from engine.launch.actions import resume, stop
-from engine.launch.notify import Notice, Notifier, RateLimit, deliver, environment, failures
+from engine.launch.notify import Notice, Notifier, RateLimit, deliver, environment
+from engine.store.checkup import undelivered
 from engine.store.paths import AttemptPaths
 from engine.store.records import ExitRecord, read_launch
 from engine.store.status import State
@@ -127,7 +128,7 @@ def test_nobody_is_told_without_a_command(attempt: AttemptPaths) -> None:
 def test_a_failing_command_is_noted_beside_the_attempt(attempt: AttemptPaths) -> None:
     notifier = Notifier(attempt, "echo first; echo second; exit 4")
     notifier.ended(ExitRecord(1.0, code=0))
-    assert wait_until(lambda: failures(attempt)) == ["exit code 4: first | second"]
+    assert wait_until(lambda: undelivered(attempt)) == ("exit code 4: first | second",)
 
 
 def test_a_run_tells_its_end_and_takes_no_command_from_an_earlier_attempt(
