@@ -12,6 +12,7 @@ from engine.store.paths import RunPaths
 from engine.store.status import State
 from engine.store.summary import RunSummary, summarize
 from tui import format as form
+from tui.bell import is_news, wants_bell
 from tui.cli import terminal
 
 POLL_SECONDS = 0.5
@@ -23,13 +24,13 @@ def watch_run(
 ) -> Iterator[RunSummary]:
     """The run's summary, twice a second, until its end; the last one is in a final state."""
     gc.enable()  # turned off for a quick start; this may go on for days
-    alerts: int | None = None
+    before: RunSummary | None = None
     while True:
         summary = summarize(run)
         if summary is not None:
-            if bell and (summary.status.is_final or (alerts is not None and len(summary.alerts) > alerts)):
+            if bell and (summary.status.is_final or is_news(before, summary)):
                 terminal.ring()
-            alerts = len(summary.alerts)
+            before = summary
             yield summary
             if summary.status.is_final:
                 return
@@ -49,7 +50,7 @@ def follow(run: RunPaths, *, quiet: bool = False, bell: bool = False) -> RunSumm
     """
     code = 0
     try:
-        last = _follow(run, quiet, bell or terminal.wants_bell())
+        last = _follow(run, quiet, bell or wants_bell())
     except KeyboardInterrupt:
         last, code = None, 130
     if last is None:

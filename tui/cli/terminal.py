@@ -128,11 +128,6 @@ def complain(sentence: str) -> None:
     print(f"heats: {safe(' '.join(sentence.split()))}", file=sys.stderr)
 
 
-def wants_bell() -> bool:
-    """Whether this person always wants the bell: HEATS_BELL is set, and not to 0."""
-    return os.environ.get("HEATS_BELL", "0") not in ("", "0")
-
-
 def ring() -> None:
     """Ring the terminal's bell, where there is a terminal; pipes and files get nothing."""
     for stream in (sys.__stdout__, sys.__stderr__):  # the live panel keeps what is printed for its next drawing
