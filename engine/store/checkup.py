@@ -13,7 +13,7 @@ from engine.store import checkpoints
 from engine.store.doctor import Finding, Machine, RunFacts, diagnose
 from engine.store.evidence import gather
 from engine.store.paths import AttemptPaths, RunPaths, Store
-from engine.store.records import Event, read_beat, read_events
+from engine.store.records import Event, read_beat, read_events, read_launch
 from engine.store.status import State
 from engine.store.summary import RunSummary
 from engine.store.twins import find_twins
@@ -69,6 +69,10 @@ def _events(run: RunPaths, summary: RunSummary) -> tuple[Event, ...]:
         names |= {"training", "checkpoint"}
     found: list[Event] = []
     for attempt in run.attempts():
+        launch = read_launch(attempt.launch) if found else None
+        if launch is not None and launch.resumed_from_step is not None:  # what came after that point is shadowed
+            start = launch.resumed_from_step
+            found = [event for event in found if event.step is None or event.step <= start]
         if not summary.status.is_live and not _holds(attempt.events, _MARKS):
             continue
         events, _ = read_events(attempt.events)

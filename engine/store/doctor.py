@@ -178,7 +178,7 @@ _ALERT_REMEDIES = {
 
 def _alerts(patient: _Patient) -> Iterator[Finding]:
     """The alerts of a run, one finding a cause."""
-    summary = patient.facts.summary
+    summary, evidence = patient.facts.summary, patient.facts.evidence
     by_cause: dict[str, list[Event]] = {}
     over: set[str] = set()
     for event in patient.facts.events:
@@ -198,6 +198,8 @@ def _alerts(patient: _Patient) -> Iterator[Finding]:
         many = f" ({len(events)} alerts)" if len(events) > 1 else ""
         at = f" at step {last.step:,}" if last.step is not None else ""
         live = summary.status.is_live and cause not in over and last.facts.get("level") != "info"
+        if evidence is not None and evidence.launch is not None:  # whoever resumed it has seen the earlier ones
+            live = live and last.time >= evidence.launch.created
         remedy = _ALERT_REMEDIES.get(cause, "`heats logs RUN` and `heats show RUN` say more")
         severity = Severity.ACT if live else Severity.WARN if cause not in over else Severity.NOTE
         yield patient.finding(severity, f"alert {cause}", f"{message}{at}{many}", last.time, remedy)

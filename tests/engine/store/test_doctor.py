@@ -123,6 +123,8 @@ def test_alerts_of_one_cause_are_one_finding_and_weigh_less_once_the_run_or_the_
     over = (*alerts, event("alert_over", 50, cause="non_finite"))
     assert only(facts(events=over)).severity is Severity.NOTE
     assert only(facts(events=(*over, event("alert", 10, cause="non_finite")))).severity is Severity.ACT
+    resumed = replace(EVIDENCE, launch=replace(LAUNCH, created=NOW - 50))
+    assert only(facts(events=alerts, evidence=resumed)).severity is Severity.WARN, "seen by whoever resumed"
     assert only(facts(events=(event("alert", level="info"),))).severity is Severity.WARN
     assert only(facts(events=(event("alert", step=None, cause=["odd"], message={"odd": 1}),))).remedy
 
@@ -209,6 +211,17 @@ def test_the_worst_comes_first_and_a_runs_findings_stand_together() -> None:
     assert order == [
         ("cccc", "act"), ("bbbb", "act"), ("bbbb", "warn"), ("this", "warn"), ("this", "warn"), ("aaaa", "warn"),
     ]  # fmt: skip
+
+
+def test_alerts_that_a_resume_has_shadowed_are_history(store_root: Path) -> None:
+    store = make_store(store_root)
+    run = make_run(store)
+    first = add_attempt(run)
+    log_event(first, "alert", 10, cause="disk", message="full")
+    log_event(first, "alert", 30, cause="explosion", message="far up")
+    log_event(add_attempt(run, resumed_from_step=20), "finished", 50)
+    runs = list_runs(store)
+    assert [item.cause for item in check_up(store, runs, runs) if item.run is not None] == ["alert disk"]
 
 
 def test_a_check_up_of_a_real_store_reads_what_the_diagnosis_needs(store_root: Path) -> None:
