@@ -24,6 +24,7 @@ from engine.store.records import read_run
 LEAST_POINTS = 20
 _LEAST_VALUES = 10
 _LEAST_EVALUATIONS = 5
+_LEAST_FIRST_VALUES = 3
 _HEAD_BYTES = 1 << 15
 IDENTICAL_TAG = "identical"
 """Runs with this tag are meant to be equal to others."""
@@ -101,8 +102,10 @@ def _digests(run: RunPaths) -> dict[str, bytes]:
     head = _head(run)
     digests = {}
     for metric, points in head.items():
-        least = LEAST_POINTS if metric == "train/loss" else _LEAST_EVALUATIONS
-        if len(points) >= least:
+        training = metric == "train/loss"
+        least, least_values = (LEAST_POINTS, _LEAST_VALUES) if training else (_LEAST_EVALUATIONS, _LEAST_FIRST_VALUES)
+        # An accuracy that is 0 at first is so in thousands of runs: comparing all of them would take minutes.
+        if len(points) >= least and len({value for _, value in points[:least]}) >= least_values:
             steps = array("q", [step for step, _ in points[:least]])
             values = array("d", [value for _, value in points[:least]])
             digests[metric] = steps.tobytes() + values.tobytes()
