@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class LaunchRequest:
     command: tuple[str, ...] = ()
     parent: str | None = None
     """The run that this one was made from."""
+    notify: str | None = None
+    """Told of alerts and of the end; HEATS_NOTIFY where it is None, nobody where it is empty."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,16 @@ def launch(root: Path, request: LaunchRequest) -> Started:
         command=request.command,
         code=package_folder(request.task),
     )
-    return begin(store, run, total_steps=config.train.max_steps)
+    return begin(store, run, total_steps=config.train.max_steps, notify=request.notify)
 
 
-def begin(store: Store, run: RunPaths, *, total_steps: int | None, **facts: Any) -> Started:
+def begin(store: Store, run: RunPaths, *, total_steps: int | None, notify: str | None = None, **facts: Any) -> Started:
     """Start the first attempt of a run that was just made.
 
     Args:
         store, run: the run, which has no attempt yet.
         total_steps: how many steps it will take, if known.
+        notify: the command to tell of alerts and of the end; HEATS_NOTIFY where it is None.
         facts: fields of its launch.json that differ from a plain launch's.
 
     Raises:
@@ -107,8 +110,8 @@ def begin(store: Store, run: RunPaths, *, total_steps: int | None, **facts: Any)
     descriptor = _take_lock(store, run)
     try:
         attempt = claim_attempt(run)
-        facts = {"git_commit": record.git_commit if record else None} | facts
-        _start(attempt, _launch_record(store, run, attempt, total_steps=total_steps, **facts), descriptor)
+        told = {"git_commit": record.git_commit if record else None, "notify": _notify_command(notify)}
+        _start(attempt, _launch_record(store, run, attempt, total_steps=total_steps, **(told | facts)), descriptor)
     finally:
         os.close(descriptor)
     return Started(run, attempt, warnings=_warnings())
@@ -120,6 +123,7 @@ def resume(
     overrides: Mapping[str, str] | None = None,
     from_step: int | None = None,
     accept_settings: bool = False,
+    notify: str | None = None,
 ) -> Started:
     """Start a new attempt of a run from its newest valid checkpoint, or from the one of `from_step`.
 
@@ -128,6 +132,8 @@ def resume(
         overrides: options to change from here on, by dotted key; recorded with the attempt.
         from_step: resume from this checkpoint; what lies past it is shadowed.
         accept_settings: resume although settings that change bits (torch version, threads, ...) differ.
+        notify: the command to tell of alerts and of the end; HEATS_NOTIFY where it is None. The one of an earlier
+            attempt isn't taken over: a folder from elsewhere must not bring commands with it.
 
     Raises:
         HeatsError: it is still running, already finished, or the checkpoint asked for can't be used.
@@ -171,6 +177,7 @@ def resume(
             accept_settings=accept_settings,
             git_commit=state.commit,
             code=str(code) if code else None,
+            notify=_notify_command(notify),
         )
         _start(attempt, record, descriptor)
     finally:
@@ -199,8 +206,11 @@ def stop(run: RunPaths, *, now: bool = False) -> None:
     if attempt is None or launched is None:
         raise HeatsError(f"it can't be stopped: {status.reason}", place=run.id)
     if evidence.leftovers:
+        # They have nothing to save: whoever waits ends them by force after the ladder's last rung.
+        request_stop(run, attempt.number, now=True)
         for pid in evidence.leftovers:
             _signal(pid, signal.SIGKILL if now else signal.SIGTERM)
+            _signal(pid, signal.SIGCONT)  # one that is halted couldn't hear it
         return
     if not (status.state.is_live or status.state is State.SILENT):
         raise HeatsError(f"it is not running: it is {status.state} ({status.reason})", place=run.id)
@@ -240,18 +250,25 @@ def _take_lock(store: Store, run: RunPaths) -> int:
     except OSError as error:
         raise MachineError(f"its lock can't be taken ({error.strerror})", place=run.id) from error
     if descriptor is None:
-        holders = ", ".join(map(str, host.lock_holders(lock.lock_path(store.id, run.id)))) or "unknown"
-        raise HeatsError(
-            f"processes of it are left (pid {holders})", place=run.id, remedy=f"end them with `heats stop {run.id}`"
-        )
+        raise _left(run, host.lock_holders(lock.lock_path(store.id, run.id)))
     return descriptor
+
+
+def _left(run: RunPaths, holders: Sequence[int]) -> HeatsError:
+    named = ", ".join(map(str, holders)) or "unknown"
+    return HeatsError(
+        f"processes of it are left (pid {named})", place=run.id, remedy=f"end them with `heats stop {run.id}`"
+    )
 
 
 def _refuse_if_running(run: RunPaths) -> None:
     attempts = run.attempts()
     if not attempts:
         return
-    status = decide(gather(run, attempts[-1], read_run(run.record)))
+    evidence = gather(run, attempts[-1], read_run(run.record))
+    status = decide(evidence)
+    if evidence.leftovers and evidence.lock_missing:  # a new lock of the same name would not show them
+        raise _left(run, evidence.leftovers)
     if status.state.is_live or status.state is State.SILENT:
         raise HeatsError(
             f"it is still {status.state} ({status.reason})", place=run.id, remedy=f"stop it first: heats stop {run.id}"
@@ -291,6 +308,11 @@ def _grace_seconds() -> float:
     if not 0 <= seconds < 1e9:
         raise HeatsError(f"HEATS_GRACE_SECONDS is {given!r}", remedy="set it to a number of seconds, or unset it")
     return seconds
+
+
+def _notify_command(given: str | None) -> str | None:
+    command = os.environ.get("HEATS_NOTIFY", "") if given is None else given
+    return command.strip() or None
 
 
 def _start(attempt: AttemptPaths, record: LaunchRecord, lock_descriptor: int) -> None:

@@ -62,6 +62,11 @@ class AttemptPaths:
         return self.folder / ".reserve"
 
     @property
+    def notify_log(self) -> Path:
+        """Notifications that failed, with what their commands wrote; there only once one has."""
+        return self.folder / "notify.log"
+
+    @property
     def beat(self) -> Path:
         return self.folder / "beat.json"
 

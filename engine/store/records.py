@@ -39,7 +39,8 @@ class LaunchRecord:
     """launch.json: how an attempt was started and by which processes.
 
     `folder` is its working folder; `code`, if given, the folder whose code it trains with, whatever is installed;
-    `git_commit` the commit of the code. Times are seconds since 1970; ticks are clock ticks since boot.
+    `git_commit` the commit of the code; `notify` the command that tells people of alerts and of the end. Times are
+    seconds since 1970; ticks are clock ticks since boot.
     """
 
     attempt: int
@@ -66,6 +67,7 @@ class LaunchRecord:
     trainer_ticks: int | None = None
     started: float | None = None
     weaker_evidence: bool = False
+    notify: str | None = None
     schema: int = 1
 
 

@@ -24,6 +24,16 @@ Follow = Annotated[
         "--follow/--detach", help="Watch until it ends, or return at once. Follows on a terminal, detaches in a pipe."
     ),
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        "--notify", metavar="COMMAND",
+        help="Run this at each new alert and when the run ends; else HEATS_NOTIFY. `heats notify` shows examples.",
+    ),
+]  # fmt: skip
+Bell = Annotated[
+    bool, typer.Option("--bell", help="Ring the terminal's bell at alerts and at the end; so does HEATS_BELL=1.")
+]
 
 
 def the_store(runs_dir: Path | None) -> Store:

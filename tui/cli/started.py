@@ -10,7 +10,7 @@ from tui.cli.show import summary_of
 from tui.cli.terminal import complain, hint, is_terminal, print_json
 
 
-def report_started(started: Started, wanted: bool | None, as_json: bool) -> None:
+def report_started(started: Started, wanted: bool | None, as_json: bool, *, bell: bool = False) -> None:
     """Follow the run or leave it, as asked for; else follow on a terminal and leave it in a pipe.
 
     Raises:
@@ -26,7 +26,7 @@ def report_started(started: Started, wanted: bool | None, as_json: bool) -> None
             print(run.id)
         hint(f"it trains in the background: `heats watch {run.id[-4:]}` shows it, `heats stop {run.id[-4:]}` ends it")
         return
-    ended = follow(run, quiet=as_json)
+    ended = follow(run, quiet=as_json, bell=bell)
     if as_json:
         print_json(ended.to_json())
     raise typer.Exit(exit_code(ended))

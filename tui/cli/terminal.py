@@ -128,6 +128,15 @@ def complain(sentence: str) -> None:
     print(f"heats: {safe(' '.join(sentence.split()))}", file=sys.stderr)
 
 
+def ring() -> None:
+    """Ring the terminal's bell, where there is a terminal; pipes and files get nothing."""
+    for stream in (sys.__stdout__, sys.__stderr__):  # the live panel keeps what is printed for its next drawing
+        if stream is not None and is_terminal(stream):
+            stream.write("\a")
+            stream.flush()
+            return
+
+
 def hint(sentence: str) -> None:
     """What to type next: on stderr and for people only, so that stdout stays fit for scripts."""
     if is_terminal(sys.stderr):

@@ -18,6 +18,8 @@ VERBS = {
     "diff": ("tui.cli.diff", "Say what two runs don't have in common."),
     "clone": ("tui.cli.clone", "Start a run with another's options."),
     "reproduce": ("tui.cli.reproduce", "Train a run again from its record, with its code."),
+    "doctor": ("tui.cli.doctor", "Say what is wrong with runs, and what to do about it."),
+    "notify": ("tui.cli.notify", "Try a notification command, or see examples."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
@@ -28,6 +30,7 @@ _OTHER_WORDS = {
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
     "prove": "verify", "compare": "diff", "copy": "clone", "fork": "clone", "rerun": "reproduce",
+    "check": "doctor", "diagnose": "doctor", "health": "doctor", "alerts": "doctor",
 }  # fmt: skip
 
 
