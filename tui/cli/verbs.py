@@ -11,6 +11,13 @@ VERBS = {
     "stop": ("tui.cli.stop", "Stop runs cleanly, with a last checkpoint."),
     "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
+    "tag": ("tui.cli.tag", "Tag runs, or take tags away."),
+    "note": ("tui.cli.note", "Write a note on a run."),
+    "star": ("tui.cli.star", "Star runs."),
+    "archive": ("tui.cli.archive", "Leave runs out of lists without deleting them."),
+    "delete": ("tui.cli.delete", "Move runs to the trash."),
+    "restore": ("tui.cli.restore", "Bring runs back from the trash."),
+    "purge": ("tui.cli.purge", "Delete runs in the trash for good."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
