@@ -18,6 +18,7 @@ VERBS = {
     "delete": ("tui.cli.delete", "Move runs to the trash."),
     "restore": ("tui.cli.restore", "Bring runs back from the trash."),
     "purge": ("tui.cli.purge", "Delete runs in the trash for good."),
+    "export": ("tui.cli.export", "Write histories or a table of runs as CSV, JSON or Parquet."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
