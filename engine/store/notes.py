@@ -77,6 +77,12 @@ def check_tag(tag: str) -> str:
     raise HeatsError(f"{tag!r} can't be a tag", remedy=remedy)
 
 
+def nearest_tag(text: str) -> str:
+    """What comes nearest to a text among the tags that are allowed (`two words` as two-words); empty for none."""
+    kept = "".join(c if c.isalnum() or c in TAG_MARKS else "-" for c in text.strip())
+    return kept.lstrip(TAG_MARKS)[:TAG_LENGTH]
+
+
 def _stored(run: RunPaths) -> tuple[dict[str, Any] | None, Notes]:
     """The file's whole content (None where it is missing or damaged) and the notes in it."""
     content = read_json(run.notes)

@@ -19,6 +19,7 @@ VERBS = {
     "restore": ("tui.cli.restore", "Bring runs back from the trash."),
     "purge": ("tui.cli.purge", "Delete runs in the trash for good."),
     "export": ("tui.cli.export", "Write histories or a table of runs as CSV, JSON or Parquet."),
+    "import": ("tui.cli.importing", "Take in runs of TensorBoard, W&B, CSV or JSON lines."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
