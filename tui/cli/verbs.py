@@ -11,6 +11,7 @@ VERBS = {
     "stop": ("tui.cli.stop", "Stop runs cleanly, with a last checkpoint."),
     "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
+    "efficiency": ("tui.cli.efficiency", "Compare what runs reach for their size, time and work."),
     "tag": ("tui.cli.tag", "Tag runs, or take tags away."),
     "note": ("tui.cli.note", "Write a note on a run."),
     "star": ("tui.cli.star", "Star runs."),
