@@ -30,6 +30,7 @@ _OTHER_WORDS = {
     "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
+    "rm": "delete", "remove": "delete", "undelete": "restore", "dump": "export", "annotate": "note",
 }  # fmt: skip
 
 
