@@ -112,6 +112,11 @@ class RunPaths:
         return self.folder / "notes.json"
 
     @property
+    def imported(self) -> Path:
+        """Where an imported run came from; no other run has it."""
+        return self.folder / "imported.json"
+
+    @property
     def resume(self) -> Path:
         return self.folder / "resume.json"
 
@@ -168,6 +173,11 @@ class Store:
                 yield from (entry.name for entry in entries if _RUN_ID.match(entry.name))
         except OSError as error:
             raise MachineError(f"can't be read ({error.strerror})", place=str(self.root)) from error
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a folder's name can be a run's id."""
+    return _RUN_ID.match(name) is not None
 
 
 def default_root(given: Path | None = None) -> Path:

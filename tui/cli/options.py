@@ -15,6 +15,7 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", metavar="PATH", help="The store; else HEATS_RUNS_DIR, else ./runs."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without it, only say what would be done.")]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its id, any unique part of it, its name, or `last`.")
 ]

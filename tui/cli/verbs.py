@@ -20,6 +20,16 @@ VERBS = {
     "reproduce": ("tui.cli.reproduce", "Train a run again from its record, with its code."),
     "doctor": ("tui.cli.doctor", "Say what is wrong with runs, and what to do about it."),
     "notify": ("tui.cli.notify", "Try a notification command, or see examples."),
+    "efficiency": ("tui.cli.efficiency", "Compare what runs reach for their size, time and work."),
+    "tag": ("tui.cli.tag", "Tag runs, or take tags away."),
+    "note": ("tui.cli.note", "Write a note on a run."),
+    "star": ("tui.cli.star", "Star runs."),
+    "archive": ("tui.cli.archive", "Leave runs out of lists without deleting them."),
+    "delete": ("tui.cli.delete", "Move runs to the trash."),
+    "restore": ("tui.cli.restore", "Bring runs back from the trash."),
+    "purge": ("tui.cli.purge", "Delete runs in the trash for good."),
+    "export": ("tui.cli.export", "Write histories or a table of runs as CSV, JSON or Parquet."),
+    "import": ("tui.cli.importing", "Take in runs of TensorBoard, W&B, CSV or JSON lines."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
 }
@@ -31,6 +41,7 @@ _OTHER_WORDS = {
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
     "prove": "verify", "compare": "diff", "copy": "clone", "fork": "clone", "rerun": "reproduce",
     "check": "doctor", "diagnose": "doctor", "health": "doctor", "alerts": "doctor",
+    "rm": "delete", "remove": "delete", "undelete": "restore", "dump": "export", "annotate": "note",
 }  # fmt: skip
 
 
