@@ -120,6 +120,8 @@ def compare(name: str, operator: str, text: str, *, quoted: bool = False) -> Com
     name = known if known in _NUMBERS or known in _TEXTS or known == "tag" else name
     if name == "tag":
         raise HeatsError("tags aren't compared", remedy=f"write tag:{text}")
+    if name in _TEXTS and operator not in ("=", "!="):
+        raise HeatsError(f"`{name}` is text, which is compared with = and != only")
     number, until = None if quoted and name not in _NUMBERS else _number(text), None
     if name in _DURATIONS and number is None:
         number = _duration(text)
@@ -129,8 +131,6 @@ def compare(name: str, operator: str, text: str, *, quoted: bool = False) -> Com
         number, until = _moment(text)
     elif number is None and (name in _NUMBERS or operator not in ("=", "!=")):
         raise HeatsError(f"`{text}` is no number")
-    if name in _TEXTS and operator not in ("=", "!="):
-        raise HeatsError(f"`{name}` is text, which is compared with = and != only")
     return Comparison(name, operator, text, number, until)
 
 

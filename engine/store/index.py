@@ -171,8 +171,9 @@ def config_values(store: Store, runs: Iterable[Listed]) -> dict[str, Mapping[str
     found: dict[str, Mapping[str, Any]] = {}
     fresh: dict[str, Entry] = {}
     with IndexFile(_path(store)) as file:
-        kept = file.load("configs")
-        for run in runs:
+        wanted = list(runs)
+        kept = file.load("configs", None if len(wanted) > _AT_ONCE else [run.id for run in wanted])
+        for run in wanted:
             path = f"{store.root}/{run.id}/config.yaml"
             try:
                 status = os.stat(path)

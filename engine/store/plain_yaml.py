@@ -17,7 +17,7 @@ _ITEM = re.compile(r"( *)- (.*)")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e[+-][0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_][\w./:-]*(?<!:)")
-_SPECIAL: dict[str, Any] = {"true": True, "false": False, "null": None, "": None, "[]": [], "{}": {}, "''": "",
+_SPECIAL: dict[str, Any] = {"true": True, "false": False, "null": None, "": None, "[]": [], "''": "",
             ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}  # fmt: skip
 _MEANINGFUL = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 """Words that YAML takes for something else, in some or all spellings."""
@@ -102,7 +102,7 @@ def _parse_line(line: str) -> _Line:
 def _scalar(text: str) -> Any:
     if text in _SPECIAL:
         value = _SPECIAL[text]
-        return value.copy() if isinstance(value, (list, dict)) else value
+        return value.copy() if isinstance(value, list) else value
     if _INTEGER.fullmatch(text):
         return int(text)
     if _NUMBER.fullmatch(text):
@@ -125,7 +125,7 @@ def _by_pyyaml(text: str) -> dict[str, Any] | None:
 def _flatten(nested: dict[Any, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
             flat |= _flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

@@ -152,7 +152,14 @@ def _write_run(root: str, number: int, created: float, *, live: bool) -> None:
         supervisor_ticks=host.start_ticks(os.getpid()), trainer_pid=os.getpid(),
         trainer_ticks=host.start_ticks(os.getpid()), started=created,
     )  # fmt: skip
-    checkpoint = {"schema": 1, "step": STEPS, "attempt": 1, "reason": "final", "created": created, "settings": _SETTINGS}
+    checkpoint = {
+        "schema": 1,
+        "step": STEPS,
+        "attempt": 1,
+        "reason": "final",
+        "created": created,
+        "settings": _SETTINGS,
+    }
     _write(folder, "config.yaml", _CONFIG.format(**values))
     _write(folder, "environment.json", json.dumps({"schema": 1, "python": "3.11.7", "packages": {}}, indent=1))
     if number % 10 == 0:
