@@ -125,7 +125,14 @@ def config_values(number: int) -> dict[str, Any]:
 def final_metrics(number: int) -> dict[str, float]:
     """The figures that a run ended with."""
     generator = random.Random(number)
-    names = ("train/loss", "train/lr", "train/grad_norm", "train/clip_bound", "train/skipped", "train/cross_entropy")
+    names: tuple[str, ...] = (
+        "train/loss",
+        "train/lr",
+        "train/grad_norm",
+        "train/clip_bound",
+        "train/skipped",
+        "train/cross_entropy",
+    )
     names += ("val/loss", "val/cross_entropy", "val/exact_match", "val/digit_accuracy", "val/digit_accuracy_p0")
     return {name: generator.random() for name in names}
 
@@ -148,7 +155,8 @@ def _write_run(root: str, number: int, created: float, *, live: bool) -> None:
     launch = LaunchRecord(
         attempt=1, created=created, host=host.host_name(), boot_id=host.boot_id() if live else "an earlier boot",
         pid_namespace=host.pid_namespace(), command=("python", "-m", "engine.train", folder, "--attempt", "1"),
-        folder=root, lock=f"/tmp/heats-0/{run_id}.lock", total_steps=STEPS, launcher_pid=700, supervisor_pid=os.getpid(),
+        folder=root, lock=f"/tmp/heats-0/{run_id}.lock", total_steps=STEPS, launcher_pid=700,
+        supervisor_pid=os.getpid(),
         supervisor_ticks=host.start_ticks(os.getpid()), trainer_pid=os.getpid(),
         trainer_ticks=host.start_ticks(os.getpid()), started=created,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.store_scale [RUNS]`: lists, filters and rescans of a store of many runs, beside peers' lists."""
+"""`python -m tests.bench.store_scale [RUNS]`: lists of a store of many runs, beside peers' lists."""
 
 from __future__ import annotations
 
@@ -96,12 +96,14 @@ with engine.begin() as connection:
         connection.execute(sqlalchemy.text(
             "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,"
             " end_time, source_version, lifecycle_stage, artifact_uri, experiment_id)"
-            " VALUES (:r, :r, 'LOCAL', '', '', 'me', 'FINISHED', :t, :t, '', 'active', '', 1)"), {"r": run, "t": created})
+            " VALUES (:r, :r, 'LOCAL', '', '', 'me', 'FINISHED', :t, :t, '', 'active', '', 1)"),
+            {"r": run, "t": created})
         connection.execute(sqlalchemy.text("INSERT INTO params (key, value, run_uuid) VALUES (:k, :v, :r)"),
             [{"k": k, "v": str(v), "r": run} for k, v in params.items()])
-        for table, extra, column in (("latest_metrics", "", ""), ("metrics", "", "")):
+        for table in ("latest_metrics", "metrics"):
             connection.execute(sqlalchemy.text(
-                f"INSERT INTO {table} (key, value, timestamp, run_uuid, step, is_nan) VALUES (:k, :v, :t, :r, 2000, 0)"),
+                f"INSERT INTO {table} (key, value, timestamp, run_uuid, step, is_nan)"
+                " VALUES (:k, :v, :t, :r, 2000, 0)"),
                 [{"k": k, "v": v, "t": created, "r": run} for k, v in metrics.items()])
 """
 _MLFLOW_LIST = """

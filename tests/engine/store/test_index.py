@@ -14,8 +14,9 @@ from zlib import crc32
 
 import pytest
 
+from engine.store import index
 from engine.store.files import write_json
-from engine.store.index import index_path, list_runs
+from engine.store.index import index_path, list_runs, newest_runs
 from engine.store.paths import RunPaths, Store
 from engine.store.status import State
 from tests.engine.store.made import add_attempt, finished_run, log_event, log_steps, make_run, make_store
@@ -306,3 +307,42 @@ def test_a_cached_name_that_no_terminal_can_print_does_not_stop_the_list(store: 
     assert len(list_runs(store)) == 1
     list_runs(store)[0].name.encode("utf-8")
     assert run.id == list_runs(store)[0].id
+
+
+def test_the_newest_runs_are_found_without_the_others(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_FEW", 0)
+    looked: list[str] = []
+    monkeypatch.setattr(index, "_stamps", lambda store, ids, of=index._stamps: looked.extend(ids) or of(store, ids))
+    newest = newest_runs(filled, 1)
+    assert [found.name for found in newest.runs] == ["run-2"]
+    assert (newest.older, newest.everything) == (2, 3)
+    assert filled.run_ids()[0] not in looked
+
+
+def test_an_archived_run_is_passed_over(filled: Store) -> None:
+    write_json(filled.run(filled.run_ids()[2]).notes, {"archived": True})
+    newest = newest_runs(filled, 2)
+    assert [found.name for found in newest.runs] == ["run-1", "run-0"]
+    assert newest.archived == 1
+    assert [found.name for found in newest_runs(filled, 1, archived=True).runs] == ["run-2"]
+
+
+def test_a_flipped_bit_in_an_entry_is_never_believed(filled: Store) -> None:
+    for table in ("lines", "summaries"):
+        with sqlite3.connect(index_path(filled)) as connection:
+            for run_id, blob in connection.execute(f"SELECT id, content FROM {table}").fetchall():
+                changed = blob.replace(b"run-", b"sun-")
+                connection.execute(f"UPDATE {table} SET content = ? WHERE id = ?", (changed, run_id))
+        connection.close()
+        assert names(filled) == ALL
+
+
+def test_options_come_with_the_overrides_of_later_attempts(filled: Store) -> None:
+    run = filled.run(filled.run_ids()[0])
+    add_attempt(run, resumed_from_step=10, overrides={"model.d_model": {"from": 8, "to": 16}})
+    for _ in range(2):
+        lines = index.list_lines(filled)
+        values = index.config_values(filled, lines)
+        assert [values[line.id]["model.d_model"] for line in lines] == [16, 8, 8]
+    run.config.write_text("seed: 7\n")
+    assert index.config_values(filled, lines)[run.id] == {"seed": 7, "model.d_model": 16}
