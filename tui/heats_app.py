@@ -19,7 +19,7 @@ from tui import view_state
 from tui.actions import APP, bindings
 from tui.acts import Acts
 from tui.bell import any_news, wants_bell
-from tui.messages import ActDone, PollEnded, RunRead, RunsListed, SparksRead
+from tui.messages import ActDone, FactsRead, PollEnded, RunRead, RunsListed, SparksRead
 from tui.palette import ActionProvider
 from tui.screens.launch import LaunchScreen
 from tui.screens.runs import RunsScreen
@@ -100,6 +100,10 @@ class HeatsApp(App[None], inherit_bindings=False):
             if isinstance(home, RunsScreen):
                 home.select(self._select_next)
             self._select_next = None
+
+    @on(FactsRead)
+    def _facts_read(self, message: FactsRead) -> None:
+        self.tracker.take_facts(message)
 
     @on(SparksRead)
     def _sparks_read(self, message: SparksRead) -> None:

@@ -74,6 +74,14 @@ def scan(run: RunPaths) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: (checkpoint.step, checkpoint.emergency))
 
 
+def has_checkpoint(run: RunPaths) -> bool:
+    """Whether a run has any folder of a checkpoint, whole or not: what lists filter by, at one look."""
+    try:
+        return any(name.startswith((PREFIX, EMERGENCY_PREFIX)) for name in os.listdir(run.checkpoints))
+    except OSError:
+        return False
+
+
 def _is_step(text: str) -> bool:
     return text.isascii() and text.isdigit()
 

@@ -152,6 +152,7 @@ def run(arguments: list[str]) -> int:
         return leaving.exit_code
     except HeatsError as error:
         terminal.complain(str(error))
+        terminal.point(error)
         return error.exit_code
     except typer.TyperException as error:
         terminal.complain(_sentence(error))

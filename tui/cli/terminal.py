@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # `heats --help` has no need of the store
+    from engine.errors import HeatsError
     from engine.store.status import State
 
 _CODES = {
@@ -135,6 +136,15 @@ def ring() -> None:
             stream.write("\a")
             stream.flush()
             return
+
+
+def point(error: HeatsError) -> None:
+    """Under a complaint about a text that was typed: the text, and a caret at the character in question."""
+    start = getattr(error, "start", None)
+    if start is not None:
+        # Each odd character becomes one blank, so that the caret stands where it should.
+        shown = "".join(character if character.isprintable() else " " for character in error.text)  # type: ignore[attr-defined]
+        print(f"  {shown}\n  {' ' * cells(start)}^", file=sys.stderr)
 
 
 def hint(sentence: str) -> None:
