@@ -18,7 +18,8 @@ from engine.errors import HeatsError
 from tui import view_state
 from tui.actions import APP, bindings
 from tui.acts import Acts
-from tui.messages import ActDone, PollEnded, RunRead, RunsListed, SparksRead
+from tui.bell import any_news, wants_bell
+from tui.messages import ActDone, FactsRead, PollEnded, RunRead, RunsListed, SparksRead
 from tui.palette import ActionProvider
 from tui.screens.launch import LaunchScreen
 from tui.screens.runs import RunsScreen
@@ -91,12 +92,18 @@ class HeatsApp(App[None], inherit_bindings=False):
 
     @on(RunsListed)
     def _runs_listed(self, message: RunsListed) -> None:
+        if wants_bell() and any_news(self.tracker.runs, message.runs):
+            self.bell()
         self.tracker.take_runs(message)
         if self._select_next is not None and self.tracker.find(self._select_next) is not None:
             home = self.screen_stack[1] if len(self.screen_stack) > 1 else None
             if isinstance(home, RunsScreen):
                 home.select(self._select_next)
             self._select_next = None
+
+    @on(FactsRead)
+    def _facts_read(self, message: FactsRead) -> None:
+        self.tracker.take_facts(message)
 
     @on(SparksRead)
     def _sparks_read(self, message: SparksRead) -> None:

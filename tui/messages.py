@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from textual.message import Message
 
@@ -29,6 +30,30 @@ class RunView:
     alerts: tuple[str, ...]
     config: str
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a filter may ask of runs beyond what lists show."""
+
+    configs: Mapping[str, Mapping[str, Any]]
+    """By run id, the options by dotted key."""
+    saved: frozenset[str]
+    """The ids of runs that have checkpoints."""
+
+
+NO_FACTS = Facts({}, frozenset())
+
+
+class FactsRead(Message):
+    """What a filter asked for; only the newest counts."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self.facts = facts
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, FactsRead)
 
 
 class RunsListed(Message):

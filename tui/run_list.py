@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.errors import HeatsError
-from engine.store.index import list_runs
+from engine.store.checkpoints import has_checkpoint
+from engine.store.index import config_values, list_runs
 from engine.store.paths import Store, open_store
 from engine.store.summary import RunSummary, summarize
+from tui.messages import NO_FACTS, Facts
 
 _SCAN_EVERY = 30
 _QUIET_TICKS = 4
@@ -36,6 +38,10 @@ class RunList:
         self._order: list[str] = []
         self._turn = 0
         self._unsettled: set[str] = set()
+        self._facts = NO_FACTS
+        self._options_of: dict[str, int] = {}
+        """Of which runs the options are known, as of which attempt."""
+        self._counted = -_SCAN_EVERY
 
     @property
     def store(self) -> Store | None:
@@ -67,6 +73,25 @@ class RunList:
             return None
         return tuple(self._summaries[run_id] for run_id in sorted(self._summaries))
 
+    def facts(self, *, options: bool, checkpoints: bool) -> Facts | None:
+        """What a filter asks of the runs; None when that is as before."""
+        store, before = self._store, self._facts
+        if store is None:
+            return None
+        configs, saved = before.configs, before.saved
+        if options:
+            unread = [run for run in self._summaries.values() if self._options_of.get(run.id) != run.attempts]
+            if unread:
+                configs = {**configs, **config_values(store, unread)}
+                self._options_of |= {run.id: run.attempts for run in unread}
+        if checkpoints and self._ticks - self._counted >= _SCAN_EVERY // 3:
+            self._counted = self._ticks
+            saved = frozenset(run_id for run_id in self._summaries if has_checkpoint(store.run(run_id)))
+        if configs is before.configs and saved == before.saved:
+            return None
+        self._facts = Facts(configs, saved)
+        return self._facts
+
     def _open(self) -> bool:
         if self._store is not None and self._store.id != "empty" and self._store.root.is_dir():
             return True
@@ -90,6 +115,7 @@ class RunList:
         self._ticks += 1
         self._summaries, self._stamps, self._unsettled = {}, {}, set()
         self._loaded, self._modified = None, -1
+        self._facts, self._options_of, self._counted = NO_FACTS, {}, -_SCAN_EVERY
         return had
 
     def _load(self, store: Store) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from textual.worker import get_current_worker
 from engine.store.buckets import Buckets
 from engine.store.paths import RunPaths
 from engine.store.summary import RunSummary
-from tui.messages import PollEnded, RunRead, RunsListed, RunView, SparksRead
+from tui.messages import NO_FACTS, FactsRead, PollEnded, RunRead, RunsListed, RunView, SparksRead
 from tui.run_list import RunList
 from tui.store_reader import RunReader
 
@@ -36,6 +36,10 @@ class Wanted:
     group: str = "loss"
     generation: int = 0
     near: tuple[str, ...] = ()
+    options: bool = False
+    """The options of all runs, for a filter."""
+    checkpoints: bool = False
+    """Which runs have checkpoints."""
 
 
 class RunTracker:
@@ -51,6 +55,7 @@ class RunTracker:
         """None until the store was read for the first time."""
         self.problem: str | None = None
         self.sparks: dict[str, Buckets] = {}
+        self.facts = NO_FACTS
         self.view: RunView | None = None
         self.listed: Signal[tuple[RunSummary, ...]] = Signal(app, "runs-listed")
         self.sparked: Signal[Mapping[str, Buckets]] = Signal(app, "sparks-read")
@@ -80,7 +85,7 @@ class RunTracker:
         """Somebody selected another run, or other metrics of it."""
         if (run_id, group) == (self._wanted.selected, self._wanted.group):
             return
-        self._wanted = Wanted(run_id, group, self._wanted.generation + 1, self._wanted.near)
+        self._wanted = replace(self._wanted, selected=run_id, group=group, generation=self._wanted.generation + 1)
         self.view = self._views.get((run_id, group)) if run_id else None
         generation = self._wanted.generation
         # Holding a key down passes over many runs: only where it rests is read and shown.
@@ -102,9 +107,15 @@ class RunTracker:
         """Which rows are on the screen."""
         near = tuple(run_ids[:_MOST_SPARKS])
         if near != self._wanted.near:
-            wanted = self._wanted
-            self._wanted = Wanted(wanted.selected, wanted.group, wanted.generation, near)
+            self._wanted = replace(self._wanted, near=near)
             self.app.set_timer(_DEBOUNCE_SECONDS, self.kick)
+
+    def want_facts(self, *, options: bool, checkpoints: bool) -> None:
+        """What the filter asks of runs beyond what lists show; `facts` has it when `listed` says so."""
+        if (options, checkpoints) != (self._wanted.options, self._wanted.checkpoints):
+            self._wanted = replace(self._wanted, options=options, checkpoints=checkpoints)
+            if options or checkpoints:
+                self.kick()
 
     def kick(self) -> None:
         """Read now, or once more after the reading under way."""
@@ -128,6 +139,12 @@ class RunTracker:
         """A new list came."""
         self.runs, self.problem = message.runs, message.problem
         self.listed.publish(message.runs)
+
+    def take_facts(self, message: FactsRead) -> None:
+        """What a filter asked for came: what it lets through may be other runs now."""
+        self.facts = message.facts
+        if self.runs is not None:
+            self.listed.publish(self.runs)
 
     def take_sparks(self, message: SparksRead) -> None:
         """New sparklines came."""
@@ -157,6 +174,10 @@ class RunTracker:
         if store is None:
             self.app.post_message(PollEnded())
             return
+        if wanted.options or wanted.checkpoints:
+            facts = self._list.facts(options=wanted.options, checkpoints=wanted.checkpoints)
+            if facts is not None:
+                self.app.post_message(FactsRead(facts))
         summaries = {run_id: self._list.summary(run_id) for run_id in near}
         if wanted.selected is not None and not worker.is_cancelled:
             fresh = wanted.generation != answered

@@ -112,7 +112,11 @@ class PrecisionSection(Section):
 
 
 class CheckpointSection(Section):
-    """Which checkpoints are kept."""
+    """How checkpoints are saved, and which are kept."""
+
+    asynchronous: bool = True
+    """Write beside training, which only waits for a copy in memory; needs room there for weights and moments once or
+    twice more, and saves synchronously where there is none. Last checkpoints are always waited for."""
 
     keep_last: PositiveInt = 3
     """The newest ones."""

@@ -22,8 +22,9 @@ from typing import NoReturn
 
 from engine.errors import HeatsError
 from engine.launch.ladder import Ladder, Rung
-from engine.store import host
-from engine.store.paths import AttemptPaths, RunPaths
+from engine.launch.notify import Notifier
+from engine.store import host, lock
+from engine.store.paths import AttemptPaths, RunPaths, program
 from engine.store.records import Beat, ExitRecord, LaunchRecord, read_launch, write_beat, write_exit, write_launch
 from engine.store.requests import read_stop, request_stop
 
@@ -87,6 +88,8 @@ class Supervisor:
         self.received: list[int] = []
         self.asked_to_stop = False
         self.rung: Rung | None = None
+        self.notifier = Notifier(attempt, None)
+        self.locks = [lock_descriptor]
 
     def start(self) -> None:
         """Become findable, then start the trainer.
@@ -117,7 +120,7 @@ class Supervisor:
                 stderr=output,
                 start_new_session=True,
                 pass_fds=(self.lock_descriptor,),
-                env=_environment(self.run.id, self.attempt.number),
+                env=_environment(self.run.id, self.attempt.number, self.launch),
             )
         except OSError as error:
             write_exit(self.attempt.exit, ExitRecord(time.time(), error=f"the trainer can't be started: {error}"))
@@ -137,6 +140,7 @@ class Supervisor:
         assert self.launch is not None
         assert self.trainer is not None
         ladder = Ladder(grace_seconds=self.launch.grace_seconds)
+        self.notifier = Notifier(self.attempt, self.launch.notify)
         figures = _Figures(self.attempt, self.trainer.pid)
         next_beat = 0.0
         code = None
@@ -162,7 +166,7 @@ class Supervisor:
         assert self.trainer is not None
         self.rung = rung
         if rung is Rung.KILL:
-            for pid in [*host.descendants(os.getpid()), self.trainer.pid]:
+            for pid in [*self._below(), self.trainer.pid]:
                 _signal(pid, signal.SIGKILL)
         else:
             _signal(self.trainer.pid, signal.SIGTERM)
@@ -185,17 +189,22 @@ class Supervisor:
             except (HeatsError, OSError):
                 self._let_go_of_lock()  # nothing of the run is left but this wish to write
                 time.sleep(2)
+        self._let_go_of_lock()  # telling people must not keep anybody from resuming
+        with contextlib.suppress(Exception):
+            self.notifier.ended(record)
+        _advance_queue(self.run.folder.parent)
         os._exit(0)
 
     def _let_go_of_lock(self) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self.lock_descriptor)
+        while self.locks:
+            with contextlib.suppress(OSError):
+                os.close(self.locks.pop())
 
     def _tidy(self) -> None:
         """End what the trainer left behind, so that the lock comes free: loader workers hold memory of the GPU too."""
         deadline = time.monotonic() + _TIDY_SECONDS
         sent: set[int] = set()
-        while left := host.descendants(os.getpid()):
+        while left := self._below():
             late = time.monotonic() > deadline
             for pid in left:
                 if late or pid not in sent:
@@ -203,6 +212,11 @@ class Supervisor:
                     sent.add(pid)
             _reap_orphans()
             time.sleep(0.02)
+
+    def _below(self) -> list[int]:
+        """The trainer's processes, wherever they went; those that tell people of the run aren't among them."""
+        telling = self.notifier.processes()
+        return [pid for pid in host.descendants(os.getpid()) if pid not in telling]
 
     def _catch_signals(self) -> None:
         self._wake_read, wake_write = os.pipe()
@@ -243,9 +257,26 @@ class Supervisor:
         # Losing a beat is harmless; the next comes soon.
         with contextlib.suppress(HeatsError, OSError):
             write_beat(self.attempt.beat, Beat(time.time(), BEAT_SECONDS))
+        with contextlib.suppress(HeatsError, OSError):
             if self.launch is not None and self.launch.lock is not None:
-                os.utime(self.launch.lock)  # cleaners of old temporary files leave it alone
+                self._keep_lock(Path(self.launch.lock))
         figures.record()
+        with contextlib.suppress(Exception):  # whatever is in the events, the run goes on
+            self.notifier.look()
+
+    def _keep_lock(self, path: Path) -> None:
+        """Touch the lock's file, so that cleaners of old temporary files leave it alone; make it anew where one didn't.
+
+        A deleted file can't be linked again, and who comes later would lock another of the same name: so the
+        supervisor holds that one too.
+        """
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            taken = lock.acquire(path)
+            if taken is not None:
+                self.locks.append(taken)
 
 
 class _Figures:
@@ -269,13 +300,28 @@ class _Figures:
             self._recorder = None
 
 
+def _advance_queue(store: Path) -> None:
+    """Let whatever waits for this run's slot start, in a process of its own: nobody may be watching."""
+    if not (store / ".queue").is_dir():
+        return
+    with contextlib.suppress(OSError):
+        subprocess.Popen(
+            [*program("engine.study.advance"), str(store)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+
 def _become_subreaper() -> None:
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _environment(run_id: str, attempt: int) -> dict[str, str]:
-    environment = dict(os.environ)
+def _environment(run_id: str, attempt: int, launch: LaunchRecord) -> dict[str, str]:
+    environment = dict(os.environ) | {name: str(value) for name, value in launch.environment.items()}
+    code = launch.code
+    if code is not None:  # before what is installed, and before whatever lies in the working folder
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (code, environment.get("PYTHONPATH"))))
+        environment["PYTHONSAFEPATH"] = "1"
     environment["HEATS_RUN_ID"] = run_id
     environment["HEATS_ATTEMPT"] = str(attempt)
     environment["PYTHONUNBUFFERED"] = "1"

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.errors import HeatsError
+from engine.store.contents import FILES, MANIFEST, MODEL, OPTIMIZER, STATE, look_inside
 from engine.store.files import decode_number, read_json
 from engine.store.paths import RunPaths
 from engine.store.records import read_launch
+from engine.store.tensors import tensor_names
 
-MANIFEST = "MANIFEST.json"
-MODEL = "model.safetensors"
-OPTIMIZER = "optimizer.safetensors"
-STATE = "state.json"
-FILES = (MODEL, OPTIMIZER, STATE)
+__all__ = [
+    "FILES", "MANIFEST", "MODEL", "OPTIMIZER", "STATE", "Checkpoint", "Choice", "best", "choose", "folder_name",
+    "hash_file", "read_pointers", "resume_limit", "resume_points", "scan", "tensor_names", "verify",
+]  # fmt: skip
+
 PREFIX = "step-"
 EMERGENCY_PREFIX = "emergency-"
 
@@ -63,7 +64,7 @@ def scan(run: RunPaths) -> list[Checkpoint]:
         names = os.listdir(run.checkpoints)
     except OSError:
         return []
-    resumes = _resume_points(run)
+    resumes = resume_points(run)
     found = []
     for name in names:
         for prefix in (PREFIX, EMERGENCY_PREFIX):
@@ -73,12 +74,20 @@ def scan(run: RunPaths) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: (checkpoint.step, checkpoint.emergency))
 
 
+def has_checkpoint(run: RunPaths) -> bool:
+    """Whether a run has any folder of a checkpoint, whole or not: what lists filter by, at one look."""
+    try:
+        return any(name.startswith((PREFIX, EMERGENCY_PREFIX)) for name in os.listdir(run.checkpoints))
+    except OSError:
+        return False
+
+
 def _is_step(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def _resume_points(run: RunPaths) -> dict[int, int]:
-    """By attempt, the step it resumed from."""
+def resume_points(run: RunPaths) -> dict[int, int]:
+    """By number of the attempt, the step it resumed from; attempts that began at the start of a new run have none."""
     points = {}
     for attempt in run.attempts():
         launch = read_launch(attempt.launch)
@@ -87,7 +96,24 @@ def _resume_points(run: RunPaths) -> dict[int, int]:
     return points
 
 
+def _link_problem(folder: Path) -> str | None:
+    """What is wrong with a folder that isn't where it seems to be: a link may lead out of the store."""
+    for path, what in ((folder.parent, "the folder `checkpoints`"), (folder, "its folder")):
+        try:
+            mode = path.lstat().st_mode
+        except OSError as error:
+            return f"{what} can't be read ({error.strerror})"
+        if stat.S_ISLNK(mode):
+            return f"{what} is a link, which may lead out of the store"
+        if not stat.S_ISDIR(mode):
+            return f"{what} is no folder"
+    return None
+
+
 def _judge(folder: Path, step: int, emergency: bool, resumes: dict[int, int]) -> Checkpoint:
+    led_astray = _link_problem(folder)
+    if led_astray is not None:
+        return Checkpoint(folder, step, emergency=emergency, problems=(led_astray,))
     manifest = read_json(folder / MANIFEST)
     if manifest is None:
         what = "its manifest is damaged" if os.path.exists(folder / MANIFEST) else "it has no manifest (incomplete)"
@@ -147,30 +173,50 @@ def _files(manifest: dict[str, Any]) -> tuple[dict[str, tuple[int, str]], list[s
     return files, problems
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: Path, advance: Callable[[int], None] | None = None) -> str:
     """SHA-256 of a file, in hexadecimal.
+
+    Args:
+        path: which file.
+        advance: told the number of bytes after every few megabytes, for a progress bar.
 
     Raises:
         OSError: it can't be read.
     """
     import hashlib  # OpenSSL takes 10 ms to load, which lists needn't pay
 
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 22))
+    # Not through links, and never waiting for a pipe's other end.
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(buffer[:size])
+            if advance is not None:
+                advance(size)
+    return digest.hexdigest()
 
 
-def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """All problems of a checkpoint, its files' hashes included. Reads every byte."""
+def verify(checkpoint: Checkpoint, advance: Callable[[int], None] | None = None) -> tuple[str, ...]:
+    """All problems of a checkpoint, its files' hashes included. Reads every byte.
+
+    Args:
+        checkpoint: as a scan found it.
+        advance: told the number of bytes read from time to time, for a progress bar.
+    """
     problems = list(checkpoint.problems)
+    led_astray = _link_problem(checkpoint.folder)
+    if led_astray is not None:
+        return tuple(dict.fromkeys([*problems, led_astray]))
     for name, (_, digest) in checkpoint.files.items():
         path = checkpoint.folder / name
         try:
             if not stat.S_ISREG(path.lstat().st_mode):  # reading a pipe would wait forever
                 problems.append(f"{name} is no plain file")
-            elif hash_file(path) != digest:
+            elif hash_file(path, advance) != digest:
                 problems.append(f"{name} was changed after it was written (its hash differs)")
         except OSError as error:
             problems.append(f"{name} can't be read ({error.strerror})")
+    if not problems:  # whole as it was written; but by whom? A pickle by the name of a model has its hash, too
+        problems += look_inside(checkpoint.folder, checkpoint.step).problems
     return tuple(dict.fromkeys(problems))
 
 
@@ -215,14 +261,41 @@ def choose(run: RunPaths, wanted: str = "latest", best_mode: str = "min") -> Cho
     return Choice(chosen)
 
 
+def read_pointers(run: RunPaths) -> dict[str, Any]:
+    """What resume.json says, or nothing where it is missing or damaged: it holds hints, the truth is a scan.
+
+    `latest` and `best` are names of checkpoint folders, which the trainer writes after each save. `resume_from` is a
+    step that a person chose (`heats checkpoints rewind` and `sync` write it, while nothing of the run lives), and
+    `after_attempt` the newest attempt at that moment. The trainer's next save writes the file without them.
+    """
+    return read_json(run.resume) or {}
+
+
+def resume_limit(pointers: dict[str, Any], resumes: dict[int, int]) -> int | None:
+    """The step that a person has set a run back to and from which it hasn't gone on yet; None without one.
+
+    Once an attempt has begun after that, its own resume point has taken over: what it saves lies past the chosen
+    step and must not be hidden by it, and what it left behind is shadowed.
+
+    Args:
+        pointers: as read_pointers gives them.
+        resumes: as resume_points gives them.
+    """
+    step, after = pointers.get("resume_from"), pointers.get("after_attempt")
+    if type(step) is not int or step < 0:
+        return None
+    if type(after) is int and any(attempt > after for attempt in resumes):
+        return None
+    return step
+
+
 def _latest(run: RunPaths, checkpoints: list[Checkpoint]) -> Choice:
-    pointer = read_json(run.resume) or {}
-    limit = pointer.get("resume_from")
+    limit = resume_limit(read_pointers(run), resume_points(run))
     passed_over: list[str] = []
     for checkpoint in reversed(checkpoints):
         if checkpoint.emergency or checkpoint.shadowed:
             continue
-        if isinstance(limit, int) and checkpoint.step > limit:
+        if limit is not None and checkpoint.step > limit:
             continue
         problems = verify(checkpoint)
         if not problems:
@@ -240,44 +313,3 @@ def _at_step(run: RunPaths, checkpoints: list[Checkpoint], wanted: str) -> Check
             return checkpoint
     there = f"there are steps {', '.join(map(str, steps))}" if steps else "there are no checkpoints"
     raise HeatsError(f"no checkpoint of step {wanted} is there", place=run.id, remedy=there)
-
-
-def plan_retention(
-    checkpoints: list[Checkpoint],
-    *,
-    keep_last: int,
-    keep_best: int,
-    keep_every: int,
-    best_mode: str,
-    protected_steps: frozenset[int] = frozenset(),
-) -> list[Checkpoint]:
-    """Which checkpoints may go. Never the newest valid one, a protected one, or one outside the effective history."""
-    usable = [checkpoint for checkpoint in checkpoints if checkpoint.usable]
-    keep = {checkpoint.step for checkpoint in usable[-keep_last:]} | protected_steps
-    sign = 1 if best_mode == "max" else -1
-    measured = [item for item in usable if item.metric is not None and item.metric == item.metric]
-    ranked = sorted(measured, key=lambda item: (-sign * (item.metric or 0.0), item.step))
-    keep |= {checkpoint.step for checkpoint in ranked[:keep_best]}
-    if keep_every:
-        keep |= {checkpoint.step for checkpoint in usable if checkpoint.step % keep_every == 0}
-    return [checkpoint for checkpoint in usable if checkpoint.step not in keep]
-
-
-def tensor_names(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The tensors of a safetensors file, by name with type and shape, from its header alone.
-
-    Raises:
-        HeatsError: it is no safetensors file.
-    """
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            text = file.read(min(length, 100 << 20))
-        if len(text) != length:
-            raise ValueError("its header is cut off")
-        header = json.loads(text)
-        return {
-            name: (entry["dtype"], tuple(entry["shape"])) for name, entry in header.items() if name != "__metadata__"
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise HeatsError(f"is no readable safetensors file ({error})", place=str(path)) from None

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 import secrets
 import shutil
 import string
-import subprocess
-import sys
 import time
-from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
 
 from engine.errors import MachineError
 from engine.store import host
+from engine.store.code import code_state
 from engine.store.files import fsync_folder, write_atomic, write_json
 from engine.store.paths import AttemptPaths, RunPaths, Store
+from engine.store.provenance import environment
 from engine.store.records import RunRecord, write_launch, write_run
 
 __all__ = ["claim_attempt", "create_run", "environment", "new_run_id", "write_launch"]
@@ -58,18 +54,18 @@ def create_run(
     now = time.time()
     run = _claim(store, task, slug, now)
     try:
-        commit, patch = _code_state(code)
+        state = code_state(code, store=store.root)
         write_atomic(run.config, config_yaml.encode())
-        write_json(run.environment, environment())
-        if patch:
-            write_atomic(run.code_patch, patch)
+        write_json(run.environment, environment() | {"code": state.to_json()})
+        if state.patch:
+            write_atomic(run.code_patch, state.patch)
         if tags or note:
             write_json(run.notes, {"schema": 1, "tags": list(tags), "note": note, "star": False, "archived": False})
         for folder in (run.requests, run.attempts_folder, run.tensorboard, run.checkpoints):
             folder.mkdir()
         record = RunRecord(
             id=run.id, name=name or slug, task=task, created=now, seed=seed, study=study, arm=arm, parent=parent,
-            command=command, config_hash=config_hash, git_commit=commit, host=host.host_name(),
+            command=command, config_hash=config_hash, git_commit=state.commit, host=host.host_name(),
         )  # fmt: skip
         write_run(run.record, record)
     except (OSError, MachineError) as error:
@@ -115,47 +111,3 @@ def claim_attempt(run: RunPaths) -> AttemptPaths:
         except OSError as error:
             raise MachineError(f"no attempt can be made ({error.strerror})", place=str(run.folder)) from error
         return attempt
-
-
-def environment() -> dict[str, Any]:
-    """What the run stands on, from this interpreter's point of view; torch's own view is in the `started` event."""
-    packages = {found.metadata["Name"]: found.version for found in distributions() if found.metadata["Name"]}
-    return {
-        "schema": 1,
-        "python": sys.version.split()[0],
-        "executable": sys.executable,
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpu_count": os.cpu_count(),
-        "host": host.host_name(),
-        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
-    }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor()
-
-
-def _code_state(code: Path | None) -> tuple[str | None, bytes]:
-    """The commit of the code that will run and its uncommitted changes; nothing outside a git work tree."""
-    if code is None:
-        return None, b""
-
-    def git(*words: str) -> bytes | None:
-        command = ["git", "-C", str(code), *words]
-        try:
-            done = subprocess.run(command, capture_output=True, check=True, timeout=20, stdin=subprocess.DEVNULL)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return None, b""
-    return commit.decode().strip(), git("diff", "HEAD", "--binary", "--no-ext-diff") or b""

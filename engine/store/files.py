@@ -78,14 +78,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None when it is missing, damaged or no object. Never raises for its content."""
     try:
-        content = _parse(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
 
-def _parse(text: bytes) -> Any:
-    """Any JSON. Halves of surrogate pairs (a name typed in Latin-1) become `?`: nothing could print or index them."""
+def parse_json(text: bytes) -> Any:
+    """Any JSON. Halves of surrogate pairs (a name typed in Latin-1) become `?`: nothing could print or index them.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested without end.
+    """
     content = json.loads(text)
     if b"\\ud" in text.lower():
         content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
@@ -110,7 +115,7 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
     records, damaged = [], 0
     for line in content[: content.rfind(b"\n") + 1].splitlines():
         try:
-            record = _parse(line)
+            record = parse_json(line)
         except (ValueError, RecursionError):
             damaged += 1
             continue

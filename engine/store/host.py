@@ -60,14 +60,27 @@ def start_ticks(pid: int) -> int | None:
 
 
 def process_state(pid: int, ticks: int | None) -> ProcessState:
-    """Whether the process that had this pid and these start ticks is alive, a zombie, or gone."""
+    """Whether the process that had this pid and these start ticks is alive, a zombie, or gone.
+
+    A process whose main thread has ended while others still run counts as alive: its entry looks like a zombie's
+    (right after a SIGKILL of a trainer with many threads, say), but it still holds memory, files and locks.
+    """
     found = start_ticks(pid)
     if found is None or (ticks is not None and abs(found - ticks) > (0 if has_proc() else 1)):
         return "gone"
     fields = _stat_fields(pid)
     if fields is None:  # it has ended just now, or there is no /proc
-        return "gone" if has_proc() else "alive"
-    return "zombie" if fields[0] in ("Z", "X") else "alive"
+        return "gone" if has_proc() else _state_without_proc(pid)
+    return "alive" if fields[0] not in ("Z", "X") or int(fields[17]) > 1 else "zombie"
+
+
+def _state_without_proc(pid: int) -> ProcessState:
+    import psutil
+
+    try:
+        return "zombie" if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE else "alive"
+    except psutil.Error:
+        return "gone"
 
 
 def parent_pid(pid: int) -> int | None:
@@ -98,29 +111,40 @@ def descendants(pid: int) -> list[int]:
 
 
 def lock_holders(path: Path) -> list[int]:
-    """The pids of this user's processes that have a file open. Empty where there is no /proc."""
+    """The pids of this user's processes that have a file open, or had it open when it was deleted.
+
+    Empty where there is no /proc.
+    """
+    deleted = f"{path} (deleted)"
     try:
         wanted = os.stat(path)
-        names = os.listdir(_PROC)
+    except FileNotFoundError:
+        wanted = None  # a cleaner of old temporary files took it; who has it open still holds it
     except (OSError, ValueError):
         return []
-    holders = []
-    for name in names:
-        if not name.isdigit():
-            continue
+    try:
+        names = os.listdir(_PROC)
+    except OSError:
+        return []
+    return [int(name) for name in names if name.isdigit() and _has_open(_PROC / name / "fd", wanted, deleted)]
+
+
+def _has_open(descriptors: Path, wanted: os.stat_result | None, deleted: str) -> bool:
+    try:
+        numbers = os.listdir(descriptors)
+    except OSError:  # it has ended, or is somebody else's
+        return False
+    for number in numbers:
         try:
-            descriptors = os.listdir(_PROC / name / "fd")
+            if wanted is not None:
+                found = os.stat(descriptors / number)
+                if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                    return True
+            if os.readlink(descriptors / number) == deleted:
+                return True
         except OSError:
             continue
-        for descriptor in descriptors:
-            try:
-                found = os.stat(_PROC / name / "fd" / descriptor)
-            except OSError:
-                continue
-            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                holders.append(int(name))
-                break
-    return holders
+    return False
 
 
 def _stat_fields(pid: int) -> list[str] | None:

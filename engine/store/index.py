@@ -1,24 +1,79 @@
-"""A throw-away SQLite index of a store's runs on local disk. Delete it at any time; the folders are the truth."""
+"""An index of a store's runs: a throw-away cache on local disk. Delete it at any time; the folders are the truth.
+
+Only settled runs are kept in it, each with the times of its folder at that moment; whatever changes a settled run (a
+new attempt, an edited note) changes those times, so that two `stat` calls tell whether an entry still holds.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import orjson
 
+from engine.store.files import decode_number
+from engine.store.index_file import Entry, IndexFile
 from engine.store.paths import EMPTY_STORE, Store
+from engine.store.plain_yaml import YamlValues
 from engine.store.summary import RunSummary, summarize
 
-_VERSION = 2
-_TABLE = "CREATE TABLE runs (id TEXT PRIMARY KEY, stamp TEXT NOT NULL, summary BLOB NOT NULL) WITHOUT ROWID"
+_AT_ONCE = 1000
+"""So many runs are read before they are kept: an interrupted first look is not lost."""
+_FEW = 2000
+"""A store of so many runs is looked at in full, whatever is shown of it."""
+_TICK_NS = 20_000_000
+"""A folder's time is no finer than the kernel's clock tick."""
+_COARSE_NS = 2_500_000_000
+"""Where times are whole seconds (FAT, some network file systems), a folder may change again within the same one."""
+
+
+class Line(NamedTuple):
+    """What lists sort and filter settled runs by. Has what `RunSummary` has under the same names."""
+
+    id: str
+    name: str
+    task: str
+    status: str
+    created: float
+    step: int
+    total_steps: int | None
+    study: str | None
+    arm: str | None
+    seed: int | None
+    host: str | None
+    attempts: int
+    tags: Sequence[str]
+    note: str
+    star: bool
+    archived: bool
+    alerts: Sequence[str]
+    overrides: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    """Non-finite ones as words."""
+    problems: Sequence[str] = ()
+    rate: float | None = None
+    left: float | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """The loss to show and sort by."""
+        return decode_number(self.metrics.get("val/loss", self.metrics.get("train/loss")))
+
+
+Listed = Line | RunSummary
+_KEPT = Line._fields[:19]
 
 
 def index_path(store: Store) -> Path:
-    """Where the index of a store lies: never in the store, which may be shared or read-only."""
+    """Where the index of a store lies: never in the store, which may be shared or read-only.
+
+    Raises:
+        RuntimeError: nothing says where this user's home is.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "heats" / f"{store.id}.sqlite"
 
@@ -30,111 +85,209 @@ def list_runs(store: Store, *, rescan: bool = False) -> list[RunSummary]:
         store: which store.
         rescan: drop the index and read everything anew.
     """
+    return summaries(store, list_lines(store, rescan=rescan))
+
+
+def list_lines(store: Store, *, rescan: bool = False) -> list[Listed]:
+    """All runs of a store, oldest first, as much of them as it takes to sort and filter; see `summaries`."""
     if store.id == EMPTY_STORE:
         return []
-    path = index_path(store)
-    if rescan:
-        _forget(path)
-    with _open(path) as connection:
-        known = _load(connection, path)
-        found: list[RunSummary] = []
-        fresh: list[tuple[str, str, bytes]] = []
-        ids = store.run_ids()
-        for run_id in ids:
-            stamp = _stamp(store, run_id)
-            entry = known.get(run_id)
-            cached = _decode(entry[1]) if entry is not None and entry[0] == stamp else None
-            if cached is not None:
-                found.append(cached)
-                continue
-            summary = summarize(store.run(run_id))
-            if summary is None:
-                continue
-            found.append(summary)
-            if summary.settled and stamp:
-                fresh.append((run_id, stamp, orjson.dumps(summary.to_json())))
-        gone = known.keys() - set(ids)
-        _save(connection, fresh, gone)
+    ids = store.run_ids()
+    with IndexFile(_path(store), anew=rescan) as file:
+        found = _look(store, file, ids, file.load("lines"))
+        gone = file.ids() - set(ids)
+        if gone:
+            file.keep({}, gone)
     return found
 
 
-def _stamp(store: Store, run_id: str) -> str:
-    """Changes whenever a settled run may have: a new attempt, or an edited note. Two stats a run."""
-    folder = os.path.join(store.root, run_id)
-    try:
-        attempts = os.stat(os.path.join(folder, "attempts")).st_mtime_ns
-        names = os.stat(folder).st_mtime_ns  # notes.json is replaced by rename, which touches its folder
-    except OSError:
-        return ""
-    return f"{attempts}-{names}"
+@dataclass(frozen=True)
+class Newest:
+    """The newest runs, newest first, and how many were left out: archived ones, and older ones not looked at."""
+
+    runs: list[RunSummary]
+    archived: int
+    older: int
+    everything: int
 
 
-def _decode(blob: bytes) -> RunSummary | None:
+def newest_runs(store: Store, count: int, *, archived: bool = False) -> Newest:
+    """The newest runs, looking at no more of the others than it takes to know which these are.
+
+    Args:
+        store: which store.
+        count: how many, at least 1.
+        archived: archived ones too.
+    """
+    if store.id == EMPTY_STORE:
+        return Newest([], 0, 0, 0)
+    ids = store.run_ids()
+    found: list[Listed] = []
+    hidden, begin = 0, len(ids)
+    with IndexFile(_path(store)) as file:
+        while begin > 0 and len(found) < count:
+            end = begin
+            begin = max(0, end - (len(ids) if len(ids) <= _FEW else 2 * count))
+            while begin > 0 and ids[begin - 1][:15] == ids[begin][:15]:
+                begin -= 1  # only their records say which of one second's runs came first
+            some = _look(store, file, ids[begin:end], file.load("lines", ids[begin:end]))
+            hidden += sum(run.archived for run in some if not archived)
+            found += by_age([run for run in some if archived or not run.archived])
+    older = len(found) - len(found[:count]) + begin
+    return Newest(summaries(store, found[:count]), hidden, older, len(found) + hidden + begin)
+
+
+def by_age(runs: Iterable[Listed]) -> list[Listed]:
+    """Runs, newest first. Ids tell the second; within one, the record does."""
+    return sorted(runs, key=lambda run: (run.id[:15], run.created, run.id), reverse=True)
+
+
+def summaries(store: Store, lines: Sequence[Listed]) -> list[RunSummary]:
+    """All there is to say of listed runs; those gone since are left out."""
+    wanted = [line.id for line in lines if isinstance(line, Line)]
+    with IndexFile(_path(store) if wanted else None) as file:
+        kept = file.load("summaries", None if len(wanted) > _AT_ONCE else wanted)
+        stamps = _stamps(store, wanted)
+        found = []
+        for line in lines:
+            if isinstance(line, RunSummary):
+                found.append(line)
+                continue
+            entry = kept.get(line.id)
+            whole = _decode(entry.content) if entry is not None and entry.stamp == stamps.get(line.id) else None
+            if whole is None:
+                whole = summarize(store.run(line.id), events=False)
+            if whole is not None:
+                found.append(whole)
+    return found
+
+
+def config_values(store: Store, runs: Iterable[Listed]) -> dict[str, Mapping[str, Any]]:
+    """The options that runs trained by, flat by dotted key: config.yaml with every attempt's overrides.
+
+    Files that were read before come from the index; runs without a readable one have none.
+    """
+    reader = YamlValues()
+    found: dict[str, Mapping[str, Any]] = {}
+    fresh: dict[str, Entry] = {}
+    with IndexFile(_path(store)) as file:
+        wanted = list(runs)
+        kept = file.load("configs", None if len(wanted) > _AT_ONCE else [run.id for run in wanted])
+        for run in wanted:
+            path = f"{store.root}/{run.id}/config.yaml"
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            stamp = f"{status.st_mtime_ns}-{status.st_size}"
+            entry = kept.get(run.id)
+            values = _object(entry.content) if entry is not None and entry.stamp == stamp else None
+            if values is None:
+                values = reader.read(path)
+                if values is None:
+                    continue
+                fresh[run.id] = Entry(stamp, orjson.dumps(values, default=str))
+            found[run.id] = {**values, **run.overrides} if run.overrides else values
+        if fresh:
+            file.keep({"configs": fresh})
+    return found
+
+
+def _path(store: Store) -> Path | None:
     try:
-        return RunSummary.from_json(orjson.loads(blob))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return index_path(store)
+    except RuntimeError:
         return None
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """The index, made anew where it is missing, damaged or of another version; None where it can't be had."""
-    connection = None
+def _look(store: Store, file: IndexFile, ids: Sequence[str], known: dict[str, Entry]) -> list[Listed]:
+    """The runs of these ids in their order, out of the index where it holds; what was read anew is kept."""
+    stamps = _stamps(store, ids)
+    found: dict[str, Listed] = {}
+    unknown = []
+    for run_id in ids:
+        entry = known.get(run_id)
+        line = _line(run_id, entry.content) if entry is not None and entry.stamp == stamps.get(run_id) else None
+        if line is None:
+            unknown.append(run_id)
+        else:
+            found[run_id] = line
+    for begin in range(0, len(unknown), _AT_ONCE):
+        found |= _read(store, file, unknown[begin : begin + _AT_ONCE], stamps)
+    return [found[run_id] for run_id in ids if run_id in found]
+
+
+def _read(store: Store, file: IndexFile, ids: Sequence[str], stamps: Mapping[str, str]) -> dict[str, Listed]:
+    found: dict[str, Listed] = {}
+    lines: dict[str, Entry] = {}
+    wholes: dict[str, Entry] = {}
+    for run_id in ids:
+        summary = summarize(store.run(run_id), events=False)
+        if summary is None:
+            continue
+        found[run_id] = summary
+        stamp = stamps.get(run_id)
+        if summary.settled and stamp is not None and file.is_open and _is_over(stamp):
+            content = summary.to_json()
+            kept = [content[name] for name in _KEPT if name != "overrides"]
+            kept.insert(_KEPT.index("overrides"), summary.overrides)
+            lines[run_id] = Entry(stamp, orjson.dumps(kept, default=str))
+            content["overrides"] = summary.overrides
+            wholes[run_id] = Entry(stamp, orjson.dumps(content, default=str))
+    if lines and file.keep({"lines": lines, "summaries": wholes}):
+        for run_id, entry in lines.items():
+            line = _line(run_id, entry.content)
+            if line is not None:
+                found[run_id] = line  # a quarter of a summary's memory
+    return found
+
+
+def _stamps(store: Store, ids: Iterable[str]) -> dict[str, str]:
+    """By run, what changes whenever a settled run may have: a new attempt, or an edited note. Two stats a run."""
+    stamps: dict[str, str] = {}
+    stat = os.stat
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = _connect(path)
-    except (sqlite3.Error, OSError):
-        _forget(path)
-        with contextlib.suppress(sqlite3.Error, OSError):
-            connection = _connect(path)
+        folder = os.open(store.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return stamps
     try:
-        yield connection
+        for run_id in ids:
+            try:
+                attempts = stat(f"{run_id}/attempts", dir_fd=folder).st_mtime_ns
+                names = stat(run_id, dir_fd=folder).st_mtime_ns  # notes.json is replaced by rename
+            except OSError:
+                continue
+            stamps[run_id] = f"{attempts}-{names}"
     finally:
-        if connection is not None:
-            connection.close()
+        os.close(folder)
+    return stamps
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=2.0, isolation_level=None)
+def _is_over(stamp: str) -> bool:
+    """Whether a later change would get a later time. Within one tick of the clock two changes look like one."""
+    times = [int(part) for part in stamp.split("-") if part]
+    coarse = all(moment % 1_000_000_000 == 0 for moment in times)
+    return time.time_ns() - max(times) > (_COARSE_NS if coarse else _TICK_NS)
+
+
+def _line(run_id: str, content: bytes) -> Line | None:
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != _VERSION:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("DROP TABLE IF EXISTS runs")
-            connection.execute(_TABLE)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            connection.execute("COMMIT")
-        connection.execute("SELECT id, stamp, summary FROM runs LIMIT 0")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
+        line = Line(*orjson.loads(content))
+    except (ValueError, TypeError):
+        return None
+    return line if line.id == run_id else None
 
 
-def _load(connection: sqlite3.Connection | None, path: Path) -> dict[str, tuple[str, bytes]]:
-    if connection is None:
-        return {}
+def _object(content: bytes) -> dict[str, Any] | None:
     try:
-        rows = connection.execute("SELECT id, stamp, summary FROM runs").fetchall()
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            _forget(path)  # damaged inside: the next look makes it anew
-        return {}
-    return {run_id: (stamp, blob) for run_id, stamp, blob in rows if isinstance(blob, bytes)}
+        found = orjson.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
-def _save(connection: sqlite3.Connection | None, fresh: list[tuple[str, str, bytes]], gone: set[str]) -> None:
-    if connection is None or not (fresh or gone):
-        return
-    # Losing this costs time, never truth: another process may hold the file, or the disk may be full.
-    with contextlib.suppress(sqlite3.Error):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", fresh)
-        connection.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in gone])
-        connection.execute("COMMIT")
-
-
-def _forget(path: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        with contextlib.suppress(OSError):
-            path.with_name(path.name + suffix).unlink()
+def _decode(content: bytes) -> RunSummary | None:
+    try:
+        return RunSummary.from_json(orjson.loads(content))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

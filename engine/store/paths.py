@@ -17,6 +17,10 @@ _RUN_ID = re.compile(r"^\d{8}-\d{6}_[\w.-]+_[0-9a-z]{4}$")
 _ATTEMPT = re.compile(r"[0-9]{3}|[1-9][0-9]{3,8}")
 _STORE_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _DEFAULT_STORE = "runs"
+RUN_FILE, NOTES_FILE, LAUNCH_FILE, EVENTS_FILE, METRICS_FILE, EXIT_FILE = (
+    "run.json", "notes.json", "launch.json", "events.jsonl", "metrics.jsonl", "exit.json",
+)  # fmt: skip
+"""What summaries read, by name: for ten thousand runs the making of `Path`s would take as long as the reading."""
 EMPTY_STORE = "empty"
 """The id of a folder that may become a store: nothing is there to be found or indexed."""
 
@@ -34,15 +38,15 @@ class AttemptPaths:
 
     @property
     def launch(self) -> Path:
-        return self.folder / "launch.json"
+        return self.folder / LAUNCH_FILE
 
     @property
     def events(self) -> Path:
-        return self.folder / "events.jsonl"
+        return self.folder / EVENTS_FILE
 
     @property
     def metrics(self) -> Path:
-        return self.folder / "metrics.jsonl"
+        return self.folder / METRICS_FILE
 
     @property
     def system(self) -> Path:
@@ -54,7 +58,7 @@ class AttemptPaths:
 
     @property
     def exit(self) -> Path:
-        return self.folder / "exit.json"
+        return self.folder / EXIT_FILE
 
     @property
     def reserve(self) -> Path:
@@ -62,8 +66,23 @@ class AttemptPaths:
         return self.folder / ".reserve"
 
     @property
+    def notify_log(self) -> Path:
+        """Notifications that failed, with what their commands wrote; there only once one has."""
+        return self.folder / "notify.log"
+
+    @property
     def beat(self) -> Path:
         return self.folder / "beat.json"
+
+    @property
+    def code_patch(self) -> Path:
+        """Written by the launcher of a later attempt, where it differs from the run's (empty: all is committed)."""
+        return self.folder / "code.patch"
+
+    @property
+    def environment(self) -> Path:
+        """Written by the launcher of a later attempt, where it differs from the run's."""
+        return self.folder / "environment.json"
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ class RunPaths:
 
     @property
     def record(self) -> Path:
-        return self.folder / "run.json"
+        return self.folder / RUN_FILE
 
     @property
     def config(self) -> Path:
@@ -94,7 +113,12 @@ class RunPaths:
 
     @property
     def notes(self) -> Path:
-        return self.folder / "notes.json"
+        return self.folder / NOTES_FILE
+
+    @property
+    def imported(self) -> Path:
+        """Where an imported run came from; no other run has it."""
+        return self.folder / "imported.json"
 
     @property
     def resume(self) -> Path:
@@ -121,12 +145,15 @@ class RunPaths:
 
     def attempts(self) -> list[AttemptPaths]:
         """All attempts, oldest first."""
+        return [self.attempt(number) for number in self.attempt_numbers()]
+
+    def attempt_numbers(self) -> list[int]:
+        """The numbers of all attempts, in order."""
         try:
-            names = os.listdir(self.attempts_folder)
+            names = os.listdir(f"{self.folder}/attempts")
         except OSError:
             return []
-        numbers = sorted(int(name) for name in names if _ATTEMPT.fullmatch(name))
-        return [self.attempt(number) for number in numbers]
+        return sorted(int(name) for name in names if _ATTEMPT.fullmatch(name))
 
 
 @dataclass(frozen=True)
@@ -153,6 +180,11 @@ class Store:
                 yield from (entry.name for entry in entries if _RUN_ID.match(entry.name))
         except OSError as error:
             raise MachineError(f"can't be read ({error.strerror})", place=str(self.root)) from error
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a folder's name can be a run's id."""
+    return _RUN_ID.match(name) is not None
 
 
 def default_root(given: Path | None = None) -> Path:

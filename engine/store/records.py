@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.store.files import decode_number, read_json, read_records, write_json
 from engine.store.paths import SCHEMA, AttemptPaths
@@ -36,9 +37,12 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class LaunchRecord:
-    """launch.json: how an attempt was started (`folder` is its working folder) and by which processes.
+    """launch.json: how an attempt was started and by which processes.
 
-    Times are seconds since 1970; ticks are clock ticks since boot.
+    `folder` is its working folder; `code`, if given, the folder whose code it trains with, whatever is installed;
+    `git_commit` the commit of the code; `environment` holds variables that its slot sets for the trainer; `notify` is
+    the command that tells people of alerts and of the end. Times are seconds since 1970; ticks are clock ticks since
+    boot.
     """
 
     attempt: int
@@ -49,11 +53,14 @@ class LaunchRecord:
     backend: str = "local"
     command: tuple[str, ...] = ()
     folder: str | None = None
+    code: str | None = None
+    git_commit: str | None = None
     lock: str | None = None
     resumed_from_step: int | None = None
     resumed_from_checkpoint: str | None = None
     total_steps: int | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
     accept_settings: bool = False
     grace_seconds: float = 120.0
     launcher_pid: int | None = None
@@ -63,6 +70,7 @@ class LaunchRecord:
     trainer_ticks: int | None = None
     started: float | None = None
     weaker_evidence: bool = False
+    notify: str | None = None
     schema: int = 1
 
 
@@ -87,9 +95,8 @@ class Beat:
     schema: int = 1
 
 
-@dataclass(frozen=True)
-class Event:
-    """One line of events.jsonl: what the engine says of itself."""
+class Event(NamedTuple):
+    """One line of events.jsonl: what the engine says of itself. A tuple, since lists make them by the ten thousand."""
 
     name: str
     time: float
@@ -179,33 +186,45 @@ def read_notes(path: Path) -> Notes:
 def read_events(path: Path) -> tuple[list[Event], int]:
     """All events of an attempt and the number of damaged lines."""
     records, damaged = read_records(path)
-    events = []
-    for record in records:
-        name, time, step = record.pop("event", None), record.pop("time", None), record.pop("step", None)
-        time, step = _fit(time, "float"), _fit(step, "int | None")
-        if not isinstance(name, str) or time is _MISFIT:
-            damaged += 1
-            continue
-        events.append(Event(name, time, None if step is _MISFIT else step, record))
-    return events, damaged
+    found = [event for event in map(to_event, records) if event is not None]
+    return found, damaged + len(records) - len(found)
+
+
+def to_event(record: dict[str, Any]) -> Event | None:
+    """A line of events.jsonl as an event, which takes the record over; None when it lacks a name or a time."""
+    name, time, step = record.pop("event", None), record.pop("time", None), record.pop("step", None)
+    if type(time) is not float or not math.isfinite(time):
+        time = _fit(time, "float")
+    if not isinstance(name, str) or time is _MISFIT:
+        return None
+    if type(step) is not int or not -_LIMIT < step < _LIMIT:
+        step = None
+    return Event(name, time, step, record)
 
 
 def _read(path: Path, record_class: type[Any]) -> Any:
-    content = read_json(path)
+    return from_content(record_class, read_json(path))
+
+
+def from_content(record_class: type[Any], content: dict[str, Any] | None) -> Any:
+    """A record from what its file holds; None where that is nothing, of another schema or doesn't fit."""
     if content is None or content.get("schema", SCHEMA) not in READABLE_SCHEMAS:
         return None
     return from_fields(record_class, content)
 
 
-def from_fields(record_class: type[Any], content: dict[str, Any]) -> Any:
+def from_fields(record_class: Any, content: dict[str, Any]) -> Any:
     """A record from a JSON object; unknown fields are left out, and None comes back if it doesn't fit."""
     values: dict[str, Any] = {}
-    for name, definition in record_class.__dataclass_fields__.items():
+    for name, kind, plain, number in _shape(record_class):
         if name not in content:
             continue
-        value = _fit(content[name], str(definition.type))
-        if value is _MISFIT:
-            return None
+        value = content[name]
+        found = type(value)
+        if found not in plain and not (found is number and -_LIMIT < value < _LIMIT):
+            value = _fit(value, kind)
+            if value is _MISFIT:
+                return None
         values[name] = value
     try:
         return record_class(**values)
@@ -214,6 +233,23 @@ def from_fields(record_class: type[Any], content: dict[str, Any]) -> Any:
 
 
 _MISFIT = object()
+_LIMIT = 2**63
+_PLAIN = {"str": str, "bool": bool, "dict[str, Any]": dict}
+
+
+@cache
+def _shape(record_class: Any) -> tuple[tuple[str, str, frozenset[type[Any]], type[Any] | None], ...]:
+    """Per field its name and annotation, the types of which all values fit, and the one that fits within the limit."""
+    shape = []
+    for name, definition in record_class.__dataclass_fields__.items():
+        kind = str(definition.type)
+        bare = kind.removesuffix(" | None")
+        plain = {_PLAIN[bare]} if bare in _PLAIN else set()
+        if kind != bare:
+            plain.add(type(None))
+        number = {"int": int, "float": float}.get(bare)
+        shape.append((name, kind, frozenset(plain), number))
+    return tuple(shape)
 
 
 def _fit(value: Any, kind: str) -> Any:
@@ -228,7 +264,7 @@ def _fit(value: Any, kind: str) -> Any:
     if kind.startswith("bool"):
         return value if isinstance(value, bool) else _MISFIT
     if kind.startswith("int"):
-        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LIMIT
         return value if fits else _MISFIT
     if kind.startswith("float"):
         number = decode_number(value) if not isinstance(value, str) else None

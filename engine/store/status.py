@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -63,8 +63,26 @@ _ASCII_GLYPHS = {
 START_PATIENCE_SECONDS = 60.0
 # Another host's clock, and its shared folder's cache, may lag.
 BEAT_SLACK_SECONDS = 100.0
+# Loading may download and tokenise; but a day of "starting" is a hang that nobody is told of.
+LOADING_PATIENCE_SECONDS = 3600.0
+# Before two steps have shown how long one takes: the first may compile the model and tune its kernels.
+FIRST_STEPS_PATIENCE_SECONDS = 900.0
+_LOADING_FACTOR = 10.0
+# Clusters lose sight of a job for a while when it is requeued or the controller restarts.
+ABSENCE_SECONDS = 300.0
 
 ProcessEvidence = Literal["alive", "zombie", "gone", "unknown"]
+
+
+@dataclass(frozen=True)
+class SchedulerWord:
+    """What a cluster's scheduler says of an attempt's job: its state's name, or None where it knows the job no more.
+
+    `absent_seconds` is for how long, without a break, the job has not been in the queue; 0 while it is there.
+    """
+
+    state: str | None
+    absent_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,13 +100,21 @@ class Evidence:
     supervisor: ProcessEvidence = "unknown"
     trainer: ProcessEvidence = "unknown"
     lock_held: bool = False
+    lock_missing: bool = False
+    """The lock's file was deleted, so that only pids and open files tell who is left."""
     leftovers: tuple[int, ...] = ()
     beat: Beat | None = None
+    scheduler: SchedulerWord | None = None
     stop_requested: float | None = None
+    stop_now: bool = False
+    training_since: float | None = None
+    """When the newest attempt had loaded everything and began to train."""
     last_progress: float | None = None
     expected_gap_seconds: float | None = None
     booted: float | None = None
     created: float | None = None
+    queued: float | None = None
+    """Since when it waits in this machine's queue, with no attempt begun since."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +131,11 @@ class Status:
 
 
 def decide(evidence: Evidence) -> Status:
-    """The state of a run, in the order of trust: the engine's word, the supervisor's, the processes, the beats."""
+    """The state of a run, in the order of trust: the engine's word, the supervisor's, the processes, the scheduler's,
+    the beats."""
     launch = evidence.launch
+    if evidence.queued is not None:  # put there by a person or a study after all that was said of earlier attempts
+        return Status(State.QUEUED, "it waits in the queue", evidence.queued)
     if evidence.final_event is not None:
         return _by_own_word(evidence.final_event)
     if evidence.exit is not None:
@@ -115,11 +144,18 @@ def decide(evidence: Evidence) -> Status:
         if evidence.created is not None and evidence.now - evidence.created > START_PATIENCE_SECONDS:
             return Status(State.LOST, "it was made but never launched", evidence.created)
         return Status(State.STARTING, "no attempt has begun yet", evidence.created)
+    if evidence.scheduler is not None and evidence.trainer != "alive":
+        said = _by_scheduler(evidence, launch, evidence.scheduler)
+        if said is not None:
+            return said
     if not evidence.same_host or not evidence.same_namespace:
         return _by_beat(evidence, launch)
     if not evidence.same_boot:
         return Status(State.LOST, "the machine rebooted", evidence.booted)
-    return _by_processes(evidence, launch)
+    status = _by_processes(evidence, launch)
+    if launch.weaker_evidence:
+        return replace(status, reason=f"{status.reason}; weaker evidence: this system has no /proc")
+    return status
 
 
 def _by_own_word(event: Event) -> Status:
@@ -158,14 +194,16 @@ def _by_beat(evidence: Evidence, launch: LaunchRecord) -> Status:
 def _by_processes(evidence: Evidence, launch: LaunchRecord) -> Status:
     if evidence.trainer == "alive":
         return _alive(evidence, launch)
-    if launch.trainer_pid is None:
+    if launch.trainer_pid is None and evidence.trainer == "unknown":
         if evidence.supervisor == "alive":
             return Status(State.STARTING, "the supervisor is starting the trainer", launch.created)
         if evidence.lock_held:
             if evidence.last_event is not None:  # the supervisor died before it could write the trainer's pid
                 return _alive(evidence, launch)
             return Status(State.STARTING, "processes of it are starting", launch.created)
-        if evidence.supervisor == "unknown" and evidence.now - launch.created < START_PATIENCE_SECONDS:
+        young = evidence.now - launch.created < START_PATIENCE_SECONDS
+        # A launcher holds the lock until its supervisor does: where there is one that nobody holds, nobody is starting.
+        if evidence.supervisor == "unknown" and launch.lock is None and young:
             return Status(State.STARTING, "the supervisor is starting", launch.created)
         return Status(State.LOST, "the supervisor died before the trainer started", launch.created)
     if evidence.supervisor == "alive":
@@ -183,15 +221,74 @@ def _by_processes(evidence: Evidence, launch: LaunchRecord) -> Status:
 def _alive(evidence: Evidence, launch: LaunchRecord) -> Status:
     alone = "" if evidence.supervisor == "alive" else " without its supervisor"
     if evidence.stop_requested is not None:
-        return Status(State.STOPPING, f"asked to stop{alone}", evidence.stop_requested)
+        return Status(State.STOPPING, f"asked to stop{alone}{_grace(evidence, launch)}", evidence.stop_requested)
     started = launch.started or launch.created
-    if evidence.last_progress is None and (evidence.last_event is None or evidence.last_event.name == "started"):
+    last = evidence.last_progress
+    if last is None and (evidence.last_event is None or evidence.last_event.name == "started"):
+        if evidence.now - started > LOADING_PATIENCE_SECONDS:
+            patience = f"{LOADING_PATIENCE_SECONDS / 60:.0f} min"
+            return Status(State.STALLED, f"alive{alone} but still loading after more than {patience}", started)
         return Status(State.STARTING, f"the trainer is loading{alone}", started)
     gap = evidence.expected_gap_seconds
-    last = evidence.last_progress
     if gap is not None and last is not None and evidence.now - last > gap:
         return Status(State.STALLED, f"alive{alone} but no step for longer than the expected {gap:.0f} s", last)
+    if gap is None and last is not None:
+        patience_seconds = _first_steps_patience(evidence, started)
+        if evidence.now - last > patience_seconds:
+            reason = f"alive{alone} but hardly a step since it began; none for longer than {patience_seconds:.0f} s"
+            return Status(State.STALLED, reason, last)
     return Status(State.RUNNING, f"the trainer is alive{alone} (pid {launch.trainer_pid or 'unknown'})", started)
+
+
+def _first_steps_patience(evidence: Evidence, started: float) -> float:
+    """How long the first steps may take: what loaded slowly will compile and read its first batches slowly too."""
+    loading = 0.0 if evidence.training_since is None else evidence.training_since - started
+    return max(FIRST_STEPS_PATIENCE_SECONDS, _LOADING_FACTOR * loading)
+
+
+def _grace(evidence: Evidence, launch: LaunchRecord) -> str:
+    """What is left of the time in which it may write a last checkpoint. Only a supervisor counts it down."""
+    if evidence.stop_now:
+        return ", told to leave without a last checkpoint"
+    if evidence.supervisor != "alive" or evidence.stop_requested is None:
+        return ""
+    left = evidence.stop_requested + launch.grace_seconds - evidence.now
+    if left > 0:
+        return f", {left:.0f} s left for its last checkpoint"
+    return ", its grace is over: told to leave now, then killed"
+
+
+def _by_scheduler(evidence: Evidence, launch: LaunchRecord, said: SchedulerWord) -> Status | None:
+    """What the scheduler's word means, where it decides; None where processes or beats must."""
+    since = evidence.last_progress or launch.created
+    absent = evidence.now - said.absent_seconds
+    gone_for_good = said.absent_seconds >= ABSENCE_SECONDS
+    # sacct may add who did it: "CANCELLED by 1000".
+    state = said.state.split()[0].rstrip("+") if said.state and said.state.strip() else None
+    if state is None:
+        if not gone_for_good:
+            return None
+        reason = f"its job has not been in the queue for {said.absent_seconds / 60:.0f} min and left no word"
+        return Status(State.LOST, reason, absent)
+    if state in _WAITING:
+        return Status(State.QUEUED, f"its job waits in the queue ({state})", since)
+    if state in _ENDED_STATES:
+        ended = _ENDED_STATES[state]
+        if state in _MAY_RETURN and not gone_for_good:
+            return Status(State.SILENT, f"its job ended as {state} and may be requeued", since)
+        return Status(ended, f"its job ended as {state}", absent if said.absent_seconds else since)
+    return None
+
+
+_WAITING = frozenset(
+    {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+)
+_MAY_RETURN = frozenset({"PREEMPTED", "NODE_FAIL"})
+_ENDED_STATES = {
+    "PREEMPTED": State.PREEMPTED, "NODE_FAIL": State.LOST, "COMPLETED": State.FINISHED, "FAILED": State.FAILED,
+    "BOOT_FAIL": State.FAILED, "CANCELLED": State.KILLED, "TIMEOUT": State.KILLED, "DEADLINE": State.KILLED,
+    "OUT_OF_MEMORY": State.KILLED,
+}  # fmt: skip
 
 
 def signal_name(number: int) -> str:

@@ -25,6 +25,8 @@ def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> Task
     record = read_run(run.record)
     if record is None:
         raise HeatsError("its run.json is missing or damaged", place=run.id, remedy="see `heats show`")
+    if os.path.exists(run.imported):
+        raise HeatsError("it was imported, so there is nothing here to train it with", place=run.id)
     values = read_yaml_file(run.config)
     for attempt in run.attempts():
         if up_to_attempt is not None and attempt.number > up_to_attempt:

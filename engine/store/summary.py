@@ -7,14 +7,28 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
+from engine.store import reading
 from engine.store.evidence import gather
 from engine.store.files import decode_number, encode_number
-from engine.store.metrics import JsonLinesTail
-from engine.store.paths import AttemptPaths, RunPaths
-from engine.store.records import Event, LaunchRecord, read_events, read_launch, read_notes, read_run
-from engine.store.status import State, Status, decide
+from engine.store.paths import EVENTS_FILE, EXIT_FILE, LAUNCH_FILE, METRICS_FILE, NOTES_FILE, RUN_FILE, RunPaths
+from engine.store.queue import QUEUE_FILE
+from engine.store.records import (
+    FINAL_EVENTS,
+    Event,
+    ExitRecord,
+    LaunchRecord,
+    Notes,
+    RunRecord,
+    from_content,
+    to_event,
+)
+from engine.store.status import Evidence, State, Status, decide
 
 _TAIL_BYTES = 1 << 14
+_PACED = 200
+"""Over so many records the rate is measured."""
 _STALL_FACTOR = 10.0
 _STALL_FLOOR_SECONDS = 120.0
 
@@ -49,6 +63,8 @@ class RunSummary:
     problems: tuple[str, ...] = ()
     settled: bool = False
     """Whether only a new attempt can change this record, so that an index may keep it."""
+    overrides: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Options changed since the run was made, by dotted key."""
     events: tuple[Event, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -87,8 +103,8 @@ class RunSummary:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> RunSummary:
-        """The inverse of `to_json`, for the index."""
-        values = dict(content)
+        """The inverse of `to_json`, for the index; takes the content over."""
+        values = content
         values["status"] = State(values["status"])
         for key in ("tags", "alerts", "problems"):
             values[key] = tuple(values[key])
@@ -98,37 +114,58 @@ class RunSummary:
         return RunSummary(**values, settled=True)
 
 
-def summarize(run: RunPaths) -> RunSummary | None:
+def summarize(run: RunPaths, *, events: bool = True) -> RunSummary | None:
     """Read a run's small files and the tail of its metrics. None while its run.json isn't there.
 
     Never raises for what is in the files: damage is named in `problems`.
+
+    Args:
+        run: which run.
+        events: keep its events too, which take more memory than all the rest.
     """
-    record = read_run(run.record)
+    found, final = _read(run, events)
+    if found is None or final or not found.status.is_final:
+        return found
+    # Its processes were gone when they were looked at, but its words were read before that, and an index keeps what
+    # is settled for good: only now is there nobody left to add to them.
+    return _read(run, events)[0]
+
+
+def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
+    """The summary, and whether it ended by the engine's own word."""
+    folder = os.fspath(run.folder)
+    record: RunRecord | None = from_content(RunRecord, reading.read_object(f"{folder}/{RUN_FILE}"))
     problems: list[str] = []
     if record is None:
         try:
             open(run.record, "rb").close()
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return None, False
         except OSError as error:  # somebody else's run in a shared store
             problems.append(f"run.json can't be read ({error.strerror})")
         else:
             problems.append("run.json is damaged or of another schema")
-    attempts = run.attempts()
-    history = _read_attempts(attempts, problems)
+    numbers = run.attempt_numbers()
+    history = _read_attempts(run, numbers, problems)
     # A last word carries the last figures: what has ended needs no look at its metrics.
-    ended = bool(history.last_attempt) and history.last_attempt[-1].is_final
-    spoken = ended and "train/loss" in _numbers(history.last_attempt[-1].facts.get("metrics"))
-    tail = _Tail() if spoken else _metric_tail(attempts, history)
-    step = max([tail.step, *(event.step or 0 for event in history.events)], default=0)
-    status = _status(run, attempts, history, tail, record)
+    final = next((event for event in reversed(history.last_attempt) if event.is_final), None)
+    spoken = final is not None and "train/loss" in _numbers(final.facts.get("metrics"))
+    tail = _Tail() if spoken else _metric_tail(run, numbers, history)
+    step = max(tail.step, history.step)
+    status = _status(run, numbers, history, tail, record, final)
     metrics = history.evaluated | tail.values
     total = history.total_steps
     rate = tail.rate if status.state.is_live else None
-    notes = read_notes(run.notes)
-    unknown = status.state is State.LOST and bool(attempts) and history.launch is None  # its launch.json may yet come
-    settled = status.state.is_final and not unknown and "processes of it are left" not in status.reason
-    return RunSummary(
+    said = reading.read_object(f"{folder}/{NOTES_FILE}")
+    if said is None and os.path.lexists(run.notes):
+        problems.append("notes.json is damaged: its tags and note are not shown")
+    notes: Notes = from_content(Notes, said) or Notes()
+    if reading.read_object(run.resume) is None and os.path.lexists(run.resume):
+        problems.append("resume.json is damaged: a rewind of this run may have been forgotten")
+    unknown = status.state is State.LOST and bool(numbers) and history.launch is None  # its launch.json may yet come
+    leftovers = "processes of it are left" in status.reason
+    settled = status.state.is_final and not (unknown or leftovers or problems)  # damage may yet be put right
+    summary = RunSummary(
         id=run.id,
         name=record.name if record else run.id,
         task=record.task if record else "",
@@ -147,15 +184,17 @@ def summarize(run: RunPaths) -> RunSummary | None:
         star=notes.star,
         archived=notes.archived,
         created=record.created if record else 0.0,
-        attempts=len(attempts),
+        attempts=len(numbers),
         host=history.launch.host if history.launch else None,
         rate=rate,
         left=(total - step) / rate if rate and total else None,
         alerts=history.alerts,
         problems=tuple(problems),
         settled=settled,
-        events=tuple(history.events),
+        overrides=history.overrides,
+        events=tuple(history.events) if keep_events else (),
     )
+    return summary, final is not None
 
 
 @dataclass
@@ -169,47 +208,84 @@ class _History:
     alerts: tuple[str, ...] = ()
     launch: LaunchRecord | None = None
     total_steps: int | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+
+    def sum_up(self) -> None:
+        """From the last event back: the last word on each figure counts, and most events repeat the same ones."""
+        evaluated = self.evaluated
+        best: Any = None
+        trained: int | None = None
+        alerts: list[str] = []
+        for name, _, step, facts in reversed(self.events):
+            if step is not None and step > self.step:
+                self.step = step
+            if name in _TELLING:
+                figures = facts.get("metrics")
+                if isinstance(figures, dict) and not figures.keys() <= evaluated.keys():
+                    self.evaluated = evaluated = _numbers(figures) | evaluated
+            elif name == "training":
+                total = facts.get("total_steps")
+                if trained is None and type(total) is int and 0 < total < 2**63:
+                    trained = total
+            elif name == "alert":
+                alerts.append(str(facts.get("message", facts.get("cause", ""))))
+            if best is None and "best" in facts and isinstance(facts["best"], dict):
+                best = facts["best"]
+        self.best = _numbers(best)
+        self.total_steps = trained or self.total_steps
+        self.alerts = tuple(reversed(alerts))
 
 
-def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _History:
+def _read_attempts(run: RunPaths, numbers: list[int], problems: list[str]) -> _History:
     history = _History()
-    for attempt in attempts:
-        launch = read_launch(attempt.launch)
-        if launch is None and os.path.exists(attempt.launch):
-            problems.append(f"attempt {attempt.number}: launch.json is damaged or of another schema")
-        events, damaged = read_events(attempt.events)
+    for number in numbers:
+        folder = f"{run.folder}/attempts/{number:03d}"
+        launch: LaunchRecord | None = from_content(LaunchRecord, reading.read_object(f"{folder}/{LAUNCH_FILE}"))
+        if launch is None and os.path.lexists(f"{folder}/{LAUNCH_FILE}"):
+            problems.append(f"attempt {number}: launch.json is damaged or of another schema")
+        records, damaged = reading.read_lines(f"{folder}/{EVENTS_FILE}")
+        events = [event for event in map(to_event, records) if event is not None]
+        damaged += len(records) - len(events)
         if damaged:
-            problems.append(f"attempt {attempt.number}: {damaged} damaged lines in events.jsonl")
+            problems.append(f"attempt {number}: {damaged} damaged lines in events.jsonl")
+        if not events and not damaged and _is_unreadable(f"{folder}/{EVENTS_FILE}"):
+            problems.append(f"attempt {number}: events.jsonl can't be read")
+        ended = from_content(ExitRecord, reading.read_object(f"{folder}/{EXIT_FILE}"))
+        if ended is None and os.path.lexists(f"{folder}/{EXIT_FILE}"):
+            problems.append(f"attempt {number}: exit.json is damaged or of another schema")
         if launch is not None and launch.resumed_from_step is not None:
             start = launch.resumed_from_step
             history.events = [event for event in history.events if event.step is None or event.step <= start]
         history.events += events
         history.last_attempt = events
         history.launch = launch
+        for key, change in launch.overrides.items() if launch is not None and launch.overrides else ():
+            if isinstance(change, dict) and "to" in change:
+                history.overrides[key] = change["to"]
         history.total_steps = (launch.total_steps if launch else None) or history.total_steps
-    for event in history.events:
-        if event.name in ("evaluated", *_SUMMING) and isinstance(event.facts.get("metrics"), dict):
-            history.evaluated |= _numbers(event.facts["metrics"])
-        if isinstance(event.facts.get("best"), dict):
-            history.best = _numbers(event.facts["best"])
-        total = event.facts.get("total_steps")
-        if event.name == "training" and type(total) is int and 0 < total < 2**63:
-            history.total_steps = total
-    history.alerts = tuple(
-        str(event.facts.get("message", event.facts.get("cause", "")))
-        for event in history.events
-        if event.name == "alert"
-    )
+    history.sum_up()
     return history
 
 
-_SUMMING = ("finished", "stopped", "preempted", "failed")
+_TELLING = ("evaluated", *FINAL_EVENTS)
+
+
+def _is_unreadable(path: str) -> bool:
+    """Whether something is there that is no readable file."""
+    try:
+        open(path, "rb").close()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _numbers(content: Any) -> dict[str, float]:
     if not isinstance(content, dict):
         return {}
-    decoded = {str(name): decode_number(value) for name, value in content.items()}
+    decoded = {name: value if type(value) is float else decode_number(value) for name, value in content.items()}
     return {name: value for name, value in decoded.items() if value is not None}
 
 
@@ -222,43 +298,34 @@ class _Tail:
     gap: float | None = None
 
 
-def _metric_tail(attempts: list[AttemptPaths], history: _History) -> _Tail:
+def _metric_tail(run: RunPaths, numbers: list[int], history: _History) -> _Tail:
     """The last values of the metrics, from the end of the newest attempt's log that has any."""
     tail = _Tail()
-    newest = attempts[-1].number if attempts else 0
     start = history.launch.resumed_from_step if history.launch else None
-    for attempt in reversed(attempts):
-        if attempt.number != newest and start is not None:
+    for number in reversed(numbers):
+        if number != numbers[-1] and start is not None:
             # Nothing logged yet since the resume: what came before its resume point still holds.
             tail.step = start
             break
-        times: deque[tuple[int, float]] = deque(maxlen=200)
-        reader = JsonLinesTail(attempt.metrics, _tail_offset(attempt))
-        for record in reader.read():
-            step, time = record.pop("step"), decode_number(record.pop("time", None))
+        block = reading.read_tail(f"{run.folder}/attempts/{number:03d}/{METRICS_FILE}", _TAIL_BYTES)
+        times: deque[tuple[int, float]] = deque()
+        for record in reversed(reading.parse_lines(block, orjson.loads)[0]):
+            step = record.pop("step", None)
+            if type(step) is not int or not 0 <= step < 2**63:
+                continue
             tail.step = max(tail.step, step)
-            tail.values |= _numbers(record)
+            time = decode_number(record.pop("time", None))
             if time is not None:
-                tail.time = time
-                if "train/loss" in record:
-                    times.append((step, time))
+                if tail.time is None:
+                    tail.time = time
+                if "train/loss" in record and len(times) < _PACED:
+                    times.appendleft((step, time))
+            if not record.keys() <= tail.values.keys():
+                tail.values = _numbers(record) | tail.values
         _pace(tail, times)
         if tail.values:
             break
     return tail
-
-
-def _tail_offset(attempt: AttemptPaths) -> int:
-    """Where to start so that about the last 16 KiB are read: the first whole line in them."""
-    try:
-        size = os.stat(attempt.metrics).st_size
-        if size <= _TAIL_BYTES:
-            return 0
-        with open(attempt.metrics, "rb") as file:
-            file.seek(size - _TAIL_BYTES)
-            return size - _TAIL_BYTES + len(file.readline())
-    except OSError:
-        return 0
 
 
 def _pace(tail: _Tail, times: deque[tuple[int, float]]) -> None:
@@ -271,12 +338,17 @@ def _pace(tail: _Tail, times: deque[tuple[int, float]]) -> None:
     tail.gap = max(_STALL_FLOOR_SECONDS, _STALL_FACTOR * max(gaps))
 
 
-def _status(run: RunPaths, attempts: list[AttemptPaths], history: _History, tail: _Tail, record: Any) -> Status:
+def _status(
+    run: RunPaths, numbers: list[int], history: _History, tail: _Tail, record: RunRecord | None, final: Event | None
+) -> Status:
+    # The engine's own word beats all other evidence but a new place in the queue, so no other is gathered.
+    if final is not None and not os.path.exists(f"{run.folder}/{QUEUE_FILE}"):
+        return decide(Evidence(now=final.time, launch=history.launch, final_event=final))
     last = history.last_attempt[-1].time if history.last_attempt else None
     progress = max((time for time in (tail.time, last) if time is not None), default=None)
     evidence = gather(
         run,
-        attempts[-1] if attempts else None,
+        run.attempt(numbers[-1]) if numbers else None,
         record,
         events=history.last_attempt,
         last_progress=progress if len(history.last_attempt) > 1 or tail.values else None,

@@ -15,7 +15,7 @@ from engine.launch import queue as launch_queue
 from engine.store import queue
 from engine.store.files import read_json, write_atomic, write_json
 from engine.store.metrics import RunHistory
-from engine.store.notes import edit_notes
+from engine.store.notes import edit_notes, with_tags
 from engine.store.paths import RunPaths, Store, create_store
 from engine.store.status import State
 from engine.study import search
@@ -243,7 +243,7 @@ def prune(store: Store, study: Study) -> list[RunPaths]:
         step = search.worse_than_median(tracks[state.run.id], others, study.mode, options.warmup_steps)
         if step is not None:
             with contextlib.suppress(HeatsError):
-                edit_notes(state.run, lambda notes: notes.with_tags(add=("pruned",)))
+                edit_notes(state.run, lambda notes: with_tags(notes, add=("pruned",)))
                 actions.stop(state.run)
                 ended.append(state.run)
     return ended

@@ -55,6 +55,7 @@ def train_attempt(
         outcome = train(config, task, recorder, resume_from=checkpoint, accept_settings=launch.accept_settings)
     except LeaveNow:
         log.info("leaving at once, as asked")
+        recorder.saver.abandon()
         recorder.end("stopped", recorder.last_step or start, reason="left at once, without a last checkpoint")
         return 0
     except (HeatsError, TooManySkips) as error:  # what a user can put right needs no traceback

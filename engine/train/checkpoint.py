@@ -8,22 +8,31 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
 from engine.store.files import fsync_folder
 from engine.store.paths import RunPaths
+from engine.store.retention import REPLACED, is_leftover
+from engine.store.tensors import read_header
+from engine.train.staging import BufferSet
+from engine.train.tensor_file import Stopped, digest, lay_out, pieces_in_place, write_synced
 
 _SPARE = 1.2
-_REPLACED = ".replaced-"
+Pieces = dict[str, list[memoryview]]
+"""The content of a checkpoint's files, by name."""
 
 
 def model_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -53,11 +62,6 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
             assert isinstance(value, Tensor), f"the optimizer keeps {key} as a {type(value).__name__}"
             tensors[f"{names[id(parameter)]}//{key}"] = value.detach()
     return tensors
-
-
-def _host_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As safetensors wants them: on the CPU and contiguous."""
-    return {name: tensor.to("cpu").contiguous() for name, tensor in tensors.items()}
 
 
 def restore_model(model: nn.Module, tensors: dict[str, Tensor], aliases: dict[str, str]) -> None:
@@ -104,6 +108,59 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensor
         optimizer.state[parameter][key] = restored
 
 
+class Contents:
+    """What one checkpoint's files will hold, still in the memory of model and optimizer.
+
+    Args:
+        model, optimizer: what is saved, from whatever device.
+        state: everything else that influences training, as JSON; it is turned into bytes at once.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+        weights, aliases = model_tensors(model)
+        moments = optimizer_tensors(optimizer, model)
+        self._state = memoryview(json.dumps(state).encode())
+        self.files = [(lay_out(weights, {"aliases": json.dumps(aliases)}), weights), (lay_out(moments), moments)]
+        self.sizes = [layout.size for layout, _ in self.files]
+        self.pinned = any(tensor.is_cuda for tensor in weights.values())
+
+    def in_place(self) -> Pieces:
+        """The files' content where it stands: right only for as long as training stands still."""
+        return self._named([pieces_in_place(layout, tensors) for layout, tensors in self.files])
+
+    def copied(self, buffers: BufferSet) -> Pieces:
+        """The files' content copied into buffers: training may go on."""
+        return self._named(buffers.take(self.files))
+
+    def _named(self, bodies: list[list[memoryview]]) -> Pieces:
+        return dict(zip(stored.FILES, [*bodies, [self._state]], strict=True))
+
+
+@dataclass(frozen=True)
+class About:
+    """What a checkpoint's manifest says of it.
+
+    Args:
+        step: optimizer steps completed.
+        attempt: which attempt writes.
+        reason: `scheduled`, `best`, `stop`, `request`, `final` or `emergency`.
+        settings: the bit-relevant settings.
+        metric: the value of the run's best metric at this step, if evaluated.
+        emergency: kept apart, never resumed from by itself.
+    """
+
+    step: int
+    attempt: int
+    reason: str
+    settings: dict[str, Any]
+    metric: float | None = None
+    emergency: bool = False
+
+
+class Abandoned(Exception):
+    """A save was left off midway, as asked."""
+
+
 def write(
     run: RunPaths,
     *,
@@ -121,75 +178,130 @@ def write(
 
     Args:
         run: whose.
-        step: optimizer steps completed.
-        attempt: which attempt writes.
-        reason: `scheduled`, `best`, `stop`, `request`, `final` or `emergency`.
-        model, optimizer: what is saved, from whatever device.
-        state: everything else that influences training, as JSON.
-        settings: the bit-relevant settings.
-        metric: the value of the run's best metric at this step, if evaluated.
-        emergency: kept apart, never resumed from by itself.
+        model, optimizer, state: see `Contents`.
+        step, attempt, reason, settings, metric, emergency: see `About`.
 
     Raises:
         MachineError: the disk is full or fails; nothing that was there before is touched.
     """
-    tensors, aliases = model_tensors(model)
-    moments = optimizer_tensors(optimizer, model)
-    final = run.checkpoints / stored.folder_name(step, emergency=emergency)
+    about = About(step, attempt, reason, settings, metric, emergency)
+    pieces = Contents(model, optimizer, state).in_place()
+    return put_in_place(run, about, write_aside(run, about, pieces, lambda: False))
+
+
+def write_aside(run: RunPaths, about: About, pieces: Pieces, stopped: Stopped) -> Path:
+    """Write a whole checkpoint to where no reader looks, and make it safe; `put_in_place` does the rest.
+
+    Returns:
+        The temporary folder.
+
+    Raises:
+        MachineError: the disk is full or fails.
+        Abandoned: `stopped` said so; a part of it is left for `clear_leftovers`.
+    """
+    final = run.checkpoints / stored.folder_name(about.step, emergency=about.emergency)
     temporary = run.checkpoints / f".{final.name}.{socket.gethostname()}.{os.getpid()}"
-    try:
+    with _failures(run, about, pieces, temporary):
         run.checkpoints.mkdir(exist_ok=True)
-        _check_space(run.checkpoints, [*tensors.values(), *moments.values()])
+        if run.checkpoints.is_symlink():  # nothing is ever resumed from what lies behind a link
+            raise OSError(errno.ELOOP, "the folder `checkpoints` is a link")
+        _check_space(run.checkpoints, space_needed(pieces))
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        save_file(_host_copies(tensors), temporary / stored.MODEL, metadata={"aliases": json.dumps(aliases)})
-        save_file(_host_copies(moments), temporary / stored.OPTIMIZER)
-        (temporary / stored.STATE).write_text(json.dumps(state))
-        files = {name: _sync_and_hash(temporary / name) for name in stored.FILES}
+        files = _write_and_hash(temporary, pieces, stopped)
         manifest = {
             "schema": 1,
-            "step": step,
-            "attempt": attempt,
-            "reason": reason,
+            "step": about.step,
+            "attempt": about.attempt,
+            "reason": about.reason,
             "created": time.time(),
-            "metric": metric,
-            "settings": settings,
+            "metric": about.metric,
+            "settings": about.settings,
             # The safetensors files hold nothing but the tensors in a fixed order: their hashes are the digests.
             "digests": {"model": files[stored.MODEL]["sha256"], "optimizer": files[stored.OPTIMIZER]["sha256"]},
             "files": files,
         }
-        (temporary / stored.MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _sync_and_hash(temporary / stored.MANIFEST)
+        text = memoryview(json.dumps(manifest, indent=1).encode())
+        write_synced(temporary / stored.MANIFEST, [text], lambda: False)
         fsync_folder(temporary)
+    return temporary
+
+
+def _write_and_hash(folder: Path, pieces: Pieces, stopped: Stopped) -> dict[str, dict[str, Any]]:
+    """The manifest's table of files. Hashing runs beside writing and syncing: in turns they took twice as long."""
+    failed = threading.Event()
+
+    def leave_off() -> bool:
+        return failed.is_set() or stopped()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="checkpoint-hash") as hasher:
+        try:
+            digests = {name: hasher.submit(digest, parts, leave_off) for name, parts in pieces.items()}
+            sizes = {name: write_synced(folder / name, parts, leave_off) for name, parts in pieces.items()}
+            files = {name: {"bytes": sizes[name], "sha256": digests[name].result()} for name in pieces}
+        except BaseException:
+            failed.set()  # nobody waits for hashes of what couldn't be written
+            raise
+    if stopped():
+        raise Abandoned
+    return files
+
+
+def put_in_place(run: RunPaths, about: About, temporary: Path) -> Path:
+    """Give a checkpoint that was written aside its name.
+
+    Raises:
+        MachineError: the disk fails.
+    """
+    final = run.checkpoints / stored.folder_name(about.step, emergency=about.emergency)
+    with _failures(run, about, {}, temporary):
         _rename_over(temporary, final)
         fsync_folder(run.checkpoints)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MachineError(f"the checkpoint of step {step} can't be saved ({why})") from error
     return final
 
 
-def _check_space(folder: Path, tensors: list[Tensor]) -> None:
-    needed = int(_SPARE * sum(tensor.numel() * tensor.element_size() for tensor in tensors))
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(errno.ENOSPC, f"it needs {needed:,} bytes and {free:,} are free")
+@contextlib.contextmanager
+def _failures(run: RunPaths, about: About, pieces: Pieces, temporary: Path) -> Iterator[None]:
+    """Turn what goes wrong with the disk into one sentence, and give back the room that was taken."""
+    try:
+        yield
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        why = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            why += f"; it needs {space_needed(pieces):,} bytes and {free_space(run) or 0:,} are free"
+        raise MachineError(f"the checkpoint of step {about.step} can't be saved ({why})") from error
 
 
-def _sync_and_hash(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-    return {"bytes": path.stat().st_size, "sha256": stored.hash_file(path)}
+def space_needed(pieces: Pieces) -> int:
+    """Bytes that should be free before a save: a little more than it will take."""
+    return int(_SPARE * sum(len(piece) for parts in pieces.values() for piece in parts))
+
+
+def free_space(run: RunPaths) -> int | None:
+    """Bytes that are free where a run's checkpoints go; None if the disk doesn't say."""
+    try:
+        return shutil.disk_usage(run.folder).free
+    except OSError:
+        return None
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, "the disk is too full")
 
 
 def _rename_over(temporary: Path, final: Path) -> None:
     """Put the new checkpoint in place. One that an earlier, abandoned stretch left at this step goes aside first."""
     if final.exists():
-        aside = final.with_name(f"{_REPLACED}{final.name}.{os.getpid()}")
+        aside = final.with_name(f"{REPLACED}{final.name}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(final, aside)
-        os.rename(temporary, final)
+        try:
+            os.rename(temporary, final)
+        except OSError:
+            os.rename(aside, final)
+            raise
         shutil.rmtree(aside, ignore_errors=True)
     else:
         os.rename(temporary, final)
@@ -214,14 +326,16 @@ class Loaded:
             self.optimizer = load_file(checkpoint.folder / stored.OPTIMIZER)
             self.aliases = _read_aliases(checkpoint.folder / stored.MODEL)
             self.state: dict[str, Any] = json.loads((checkpoint.folder / stored.STATE).read_bytes())
-        except (OSError, ValueError, SafetensorError) as error:
+            if not isinstance(self.state, dict):
+                raise ValueError(f"{stored.STATE} is no object")
+        except (OSError, ValueError, RecursionError, SafetensorError, HeatsError) as error:
             raise HeatsError(f"the checkpoint can't be read ({error})", place=str(checkpoint.folder)) from None
 
 
 def _read_aliases(path: Path) -> dict[str, str]:
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    found: dict[str, str] = json.loads(header.get("__metadata__", {}).get("aliases", "{}"))
+    found = json.loads((read_header(path).get("__metadata__") or {}).get("aliases", "{}"))
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise ValueError("its table of tied weights is damaged")
     return found
 
 
@@ -229,9 +343,9 @@ def clear_leftovers(run: RunPaths) -> None:
     """Tidy up after saves that were killed in mid-write. Only the run's one live attempt may call this."""
     with contextlib.suppress(OSError):
         for name in os.listdir(run.checkpoints):
-            if name.startswith(_REPLACED):
-                original = run.checkpoints / name.removeprefix(_REPLACED).partition(".")[0]
+            if name.startswith(REPLACED):
+                original = run.checkpoints / name.removeprefix(REPLACED).partition(".")[0]
                 if not original.exists():  # killed between the two renames: what was there before comes back
                     os.rename(run.checkpoints / name, original)
-            if name.startswith((f".{stored.PREFIX}", f".{stored.EMERGENCY_PREFIX}", _REPLACED)):
+            if is_leftover(name):
                 shutil.rmtree(run.checkpoints / name, ignore_errors=True)

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from typing import Any
 
 from engine.config.sections import TaskConfig
-from engine.errors import MachineError
-from engine.store import checkpoints as stored
-from engine.store.files import write_json
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.train import checkpoint
-from engine.train.control import Control
+from engine.train.control import Control, LeaveNow
 from engine.train.events import EventLog
 from engine.train.figures import Row
 from engine.train.guard import GuardReport
 from engine.train.metrics import MetricsWriter
+from engine.train.saving import Notice, Saver
 from engine.train.state import TrainState
 
 log = logging.getLogger("heats")
 _LOG_SECONDS = 10.0
-_RETRY_SECONDS = 5.0
 _RESERVE_BYTES = 1 << 15
-_LAST = ("final", "stop")
-"""Reasons for a save after which nothing of the training is left in memory."""
 
 
 class Recorder:
@@ -55,13 +49,14 @@ class Recorder:
         self.control = control
         self.events = events
         self.metrics = MetricsWriter(attempt.metrics, run.tensorboard, resumed_from_step, control.look)
+        self.saver = Saver(
+            run, attempt.number, config, events, self._tell_of_saves, self.metrics.flush, resumed_from_step
+        )
         self._first_step = resumed_from_step or 0
         self._resumed_from = resumed_from_step
         self.last_step: int | None = None
         self._last_figures: dict[str, float] = {}
         self._best: dict[str, float] = {}
-        self._saved_step: int | None = None
-        self._failed_step: int | None = None
         self._log_alarm = False
         with contextlib.suppress(OSError):
             attempt.reserve.write_bytes(bytes(_RESERVE_BYTES))
@@ -71,7 +66,6 @@ class Recorder:
         """Training is about to take its first step."""
         self._first_step = state.step
         parameters = sum(parameter.numel() for parameter in state.model.parameters())
-        self._saved_step = state.step if self._resumed_from else None
         checkpoint.clear_leftovers(self.run)
         self.events.write(
             "training",
@@ -111,6 +105,7 @@ class Recorder:
             log.info("%s  loss %.4g  lr %.3g  %.3g steps/s  %.0f s left", place, loss, rate, pace, left)
             self._last_logged = (now, step)
         self._watch_log(step)
+        self.saver.hear()
 
     def _watch_log(self, step: int) -> None:
         error = self.metrics.error
@@ -141,78 +136,32 @@ class Recorder:
     def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> None:
         """Save a checkpoint and let old ones go. A failing disk is an alert, and training goes on.
 
+        Only last checkpoints are sure to be safe on return (see `Saver.save`).
+
         Raises:
             MachineError: it is the run's last checkpoint, and there was no room for it for a long time.
         """
         self.control.save_now = False
-        if self._saved_step == state.step:
-            return
-        deadline = time.monotonic() + (self.config.checkpoint.wait_seconds if reason in _LAST else 0.0)
-        while not self._try_to_save(state, settings, reason, metric, last_try=time.monotonic() >= deadline):
-            if reason not in _LAST:
-                return
-            time.sleep(min(_RETRY_SECONDS, max(0.0, deadline - time.monotonic())))
-
-    def _try_to_save(
-        self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None, *, last_try: bool
-    ) -> bool:
-        began = time.monotonic()
-        try:
-            folder = checkpoint.write(
-                self.run,
-                step=state.step,
-                attempt=self.attempt.number,
-                reason=reason,
-                model=state.task.trainable_module(state.model),
-                optimizer=state.optimizer,
-                state=state.to_json(),
-                settings=settings,
-                metric=metric,
-            )
-        except MachineError as error:
-            if state.step != self._failed_step:  # one alert a checkpoint, however often it is tried
-                self.alert("disk", str(error), state.step)
-                self._failed_step = state.step
-            if last_try and reason in _LAST:
-                raise
-            return False
-        self._saved_step = state.step
-        self.metrics.flush()
-        self.events.write("checkpoint", state.step, reason=reason, seconds=time.monotonic() - began)
-        log.debug("saved %s (%s)", folder.name, reason)
-        self._let_go()
-        return True
-
-    def _let_go(self) -> None:
-        options, mode = self.config.checkpoint, self.config.evaluation.best_mode
-        found = stored.scan(self.run)
-        protected = frozenset({self._resumed_from}) if self._resumed_from is not None else frozenset()
-        leaving = stored.plan_retention(
-            found,
-            keep_last=options.keep_last,
-            keep_best=options.keep_best,
-            keep_every=options.keep_every,
-            best_mode=mode,
-            protected_steps=protected,
-        )
-        for old in leaving:
-            shutil.rmtree(old.folder, ignore_errors=True)
-        kept = [item for item in found if item.usable and item not in leaving]
-        best = stored.best(kept, mode)
-        pointers = {"schema": 1, "latest": kept[-1].folder.name, "best": best.folder.name if best else None}
-        try:
-            write_json(self.run.resume, pointers)
-        except MachineError as error:  # only hints: the truth is a scan
-            log.warning("%s", error)
+        self.saver.save(state, settings, reason, metric)
 
     def alert(self, cause: str, message: str, step: int, **facts: Any) -> None:
         """Tell people that something is wrong."""
         log.warning("alert (%s) at step %s: %s", cause, f"{step:,}", message)
         self.events.write("alert", step, cause=cause, message=message, **facts)
 
+    def _tell_of_saves(self, notice: Notice) -> None:
+        self.alert("disk", notice.message, notice.step, **notice.facts)
+
     def end(self, word: str, step: int, **facts: Any) -> None:
-        """Write the last word, with the last figures, and close everything."""
+        """Write the last word, with the last figures, and close everything. A save under way is waited for."""
+        try:
+            self.saver.join()
+        except LeaveNow:
+            self.saver.abandon()
+        except Exception:
+            log.exception("a checkpoint couldn't be saved")  # the last word must be written all the same
         self.control.seal()
+        self.saver.close()
         self.metrics.close()
         # On a full disk this is the room in which the run can still say how it ended, and its supervisor after it.
         self.attempt.reserve.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("log_cost", "checkpoint_stall", "start_up", "loop_overhead")
+NAMES = ("log_cost", "checkpoint_stall", "start_up", "loop_overhead", "store_scale")
 _ROOT = Path(__file__).parents[2]
 
 

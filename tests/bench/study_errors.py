@@ -9,6 +9,7 @@ import argparse
 import math
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def simulate(effect: float, margin: float, seeds: int, draws: int) -> dict[str, float]:
+def simulate(effect: float, margin: float, seeds: int, draws: int) -> dict[str, Any]:
     """Shares of the words, and how often the interval holds the truth, where the true difference is `effect`."""
     random = np.random.default_rng(round(1000 * effect) + round(10 * margin))
     hypothesis = Hypothesis("new", "old", "val/score", "max", margin)
@@ -60,7 +61,7 @@ def simulate(effect: float, margin: float, seeds: int, draws: int) -> dict[str, 
     }  # fmt: skip
 
 
-def simulate_many(comparisons: int, seeds: int, draws: int) -> dict[str, float]:
+def simulate_many(comparisons: int, seeds: int, draws: int) -> dict[str, Any]:
     """The chance of even one false `confirmed` among several comparisons with a common rival, none with an effect."""
     random = np.random.default_rng(7)
     alarms = 0
@@ -74,7 +75,7 @@ def simulate_many(comparisons: int, seeds: int, draws: int) -> dict[str, float]:
     return {"comparisons": comparisons, "seeds": seeds, "draws": draws, "any_false_confirmed": alarms / draws}
 
 
-def simulate_identical(seeds: int, draws: int) -> dict[str, float]:
+def simulate_identical(seeds: int, draws: int) -> dict[str, Any]:
     """Runs equal to the last bit are always found identical, whatever their number."""
     random = np.random.default_rng(8)
     hits = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from engine.errors import HeatsError
 from engine.launch import actions
@@ -345,5 +345,23 @@ def test_an_error_in_the_reading_thread_is_said(store_root: Path, monkeypatch: p
             await until(pilot, lambda: "reads the store failed" in told(app))
         make_run(store_root)
         await until(pilot, lambda: len(table(app).rows) == 2)
+
+    drive(store_root, body)
+
+
+def test_a_mistake_in_the_filter_is_shown_and_the_rows_stay(store_root: Path) -> None:
+    for name in ("alpha", "beta"):
+        make_run(store_root, name)
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        mistake = home(app).query_one("#filter-error", Static)
+        await pilot.press("slash", *"alpha")
+        await pilot.press("space", "left_parenthesis")
+        shown = [mistake.display]
+        assert "a term is missing" in str(mistake.content)
+        assert {run.name for run in table(app).rows} == {"alpha"}
+        await pilot.press(*"pha", "right_parenthesis")
+        assert [*shown, mistake.display] == [True, False]
+        assert {run.name for run in table(app).rows} == {"alpha"}
 
     drive(store_root, body)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.store.buckets import curve
+from engine.store.filter import parse
 from engine.store.status import State
 from tests.tui.made import summary
 from tui import format, view_state
@@ -140,10 +141,12 @@ def test_filter() -> None:
         summary(2, name="beta", status=State.RUNNING),
         summary(3, name="alphabet", status=State.FAILED),
     ]
-    names = {text: [run.name for run in filter_runs(runs, text)] for text in ("alpha", "running", "alpha failed", "x")}
+    names = {
+        text: [run.name for run in filter_runs(runs, parse(text))] for text in ("alpha", "running", "alpha failed", "x")
+    }
     assert names == {"alpha": ["Alpha", "alphabet"], "running": ["beta"], "alpha failed": ["alphabet"], "x": []}
-    assert filter_runs(runs, "PAPER") == [runs[0]]
-    assert filter_runs(runs, " ") == runs
+    assert filter_runs(runs, parse("PAPER")) == [runs[0]]
+    assert filter_runs(runs, parse(" ")) == runs
 
 
 def test_small_words() -> None:

@@ -27,7 +27,7 @@ def changed_from_defaults(run: RunPaths, task: str) -> dict[str, dict[str, Any]]
         HeatsError: its config can't be read, or its task isn't installed.
     """
     values = _read_config(run.config)
-    defaults = _defaults(task)
+    defaults = {} if run.imported.exists() else _defaults(task)  # an imported run's task isn't ours
     unset = object()
     return {
         key: {"default": defaults.get(key), "value": value}

@@ -12,37 +12,45 @@ from engine.store.paths import RunPaths
 from engine.store.status import State
 from engine.store.summary import RunSummary, summarize
 from tui import format as form
+from tui.bell import is_news, wants_bell
 from tui.cli import terminal
 
 POLL_SECONDS = 0.5
 _WELL_ENDED = (State.FINISHED, State.STOPPED)
 
 
-def watch_run(run: RunPaths, pause: Callable[[float], None] = time.sleep) -> Iterator[RunSummary]:
+def watch_run(
+    run: RunPaths, pause: Callable[[float], None] = time.sleep, *, bell: bool = False
+) -> Iterator[RunSummary]:
     """The run's summary, twice a second, until its end; the last one is in a final state."""
     gc.enable()  # turned off for a quick start; this may go on for days
+    before: RunSummary | None = None
     while True:
         summary = summarize(run)
         if summary is not None:
+            if bell and (summary.status.is_final or is_news(before, summary)):
+                terminal.ring()
+            before = summary
             yield summary
             if summary.status.is_final:
                 return
         pause(POLL_SECONDS)
 
 
-def follow(run: RunPaths, *, quiet: bool = False) -> RunSummary:
+def follow(run: RunPaths, *, quiet: bool = False, bell: bool = False) -> RunSummary:
     """Stay until the run ends, say how it ended, and return that.
 
     Args:
         run: which run.
         quiet: print nothing (stdout is kept for JSON).
+        bell: ring the terminal's bell at each new alert and at the end.
 
     Raises:
         typer.Exit: the person left; the run goes on.
     """
     code = 0
     try:
-        last = _follow(run, quiet)
+        last = _follow(run, quiet, bell or wants_bell())
     except KeyboardInterrupt:
         last, code = None, 130
     if last is None:
@@ -54,20 +62,20 @@ def follow(run: RunPaths, *, quiet: bool = False) -> RunSummary:
     return last
 
 
-def _follow(run: RunPaths, quiet: bool) -> RunSummary | None:
+def _follow(run: RunPaths, quiet: bool, bell: bool) -> RunSummary | None:
     first = summarize(run)
     if first is not None and first.status.is_final:
         return first
     if quiet:
-        *_, last = watch_run(run)
+        *_, last = watch_run(run, bell=bell)
         return last
     if terminal.can_redraw():
         from tui.cli.live import follow_live
 
-        return follow_live(run)
+        return follow_live(run, bell=bell)
     from tui.cli.lines import follow_lines
 
-    return follow_lines(run)
+    return follow_lines(run, bell=bell)
 
 
 def ending(summary: RunSummary) -> str:

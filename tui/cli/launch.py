@@ -11,7 +11,7 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from engine.store.paths import default_root
-from tui.cli.options import AsJson, Follow, RunsDir
+from tui.cli.options import AsJson, Bell, Follow, Notify, RunsDir
 from tui.cli.started import report_started
 from tui.cli.terminal import print_json
 
@@ -28,7 +28,9 @@ def command(
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; may be repeated.")] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
+    notify: Notify = None,
     follow: Follow = None,
+    bell: Bell = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and do nothing.")] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
@@ -40,12 +42,12 @@ def command(
     values = read_values(task, config, overrides or [], seed)
     request = LaunchRequest(
         task=task, values=values, name=name, tags=tuple(tag or ()), note=note, seed=seed,
-        command=("heats", *sys.argv[1:]),
+        command=("heats", *sys.argv[1:]), notify=notify,
     )  # fmt: skip
     if dry_run:
-        _print_resolved(request, as_json)
+        print_resolved(request, as_json)
         return
-    report_started(launch(default_root(runs_dir), request), follow, as_json)
+    report_started(launch(default_root(runs_dir), request), follow, as_json, bell=bell)
 
 
 def read_values(task: str, config: Path | None, words: list[str], seed: int | None) -> dict[str, Any]:
@@ -83,7 +85,8 @@ def _blame_file(kind: Any, file_values: dict[str, Any], path: Path, error: Heats
             raise alone from None
 
 
-def _print_resolved(request: LaunchRequest, as_json: bool) -> None:
+def print_resolved(request: LaunchRequest, as_json: bool) -> None:
+    """The config that a launch would train by, as a dry run shows it."""
     from engine.config.resolve import dump_yaml, resolve
     from engine.config.tasks import config_class
     from engine.store.create import new_run_id

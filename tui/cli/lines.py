@@ -16,11 +16,11 @@ from tui.cli.terminal import safe
 _BETWEEN_SECONDS = 1.0
 
 
-def follow_lines(run: RunPaths) -> RunSummary:
+def follow_lines(run: RunPaths, *, bell: bool = False) -> RunSummary:
     """One line a status, an evaluation and an alert, and at most one a second of progress, until the run ends."""
     printer = _Printer()
     summary = None
-    for summary in watch_run(run):
+    for summary in watch_run(run, bell=bell):
         printer.take(summary)
         sys.stdout.flush()
     assert summary is not None

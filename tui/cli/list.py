@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from engine.store.index import list_runs
+from engine.store.checkpoints import has_checkpoint
+from engine.store.filter import SUMMARY, Filter, parse
+from engine.store.index import Listed, by_age, config_values, list_lines, newest_runs, summaries
+from engine.store.paths import Store
 from engine.store.status import State
 from engine.store.summary import RunSummary
 from tui import format as form
@@ -30,48 +33,81 @@ def command(
     ] = None,
     rescan: Annotated[bool, typer.Option("--rescan", help="Forget the index and read every run anew.")] = False,
     archived: Annotated[bool, typer.Option("--all", help="Archived runs too.")] = False,
+    wanted: Annotated[str, typer.Option("--filter", metavar="TEXT", help=f"Only runs that fit. {SUMMARY}")] = "",
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """List the runs of the store, newest first."""
     store = the_store(runs_dir)
-    everything = list_runs(store, rescan=rescan)
-    found = sort_runs([run for run in everything if archived or not run.archived], sort)
+    chosen = parse(wanted)
     if limit is None:
         limit = 0 if as_json else _DEFAULT_LIMIT
-    shown = found[:limit] if limit else found
+    if sort == "date" and limit and chosen.is_empty and not rescan:
+        # The rest of ten thousand runs needn't be looked at to show the newest twenty.
+        newest = newest_runs(store, limit, archived=archived)
+        shown, more, hidden, everything = newest.runs, newest.older, newest.archived, newest.everything
+        total = len(shown) + more
+    else:
+        lines = list_lines(store, rescan=rescan)
+        visible = [run for run in lines if archived or not run.archived]
+        found = sort_runs(fitting(store, visible, chosen), sort)
+        shown = summaries(store, found[:limit] if limit else found)
+        total, everything, hidden = len(found), len(lines), len(lines) - len(visible)
+        more = total - len(shown)
     if as_json:
         print_json([run.to_json() for run in shown])
         return
     if shown:
         print(_table(shown))
     notes = []
-    if len(found) > len(shown):
-        notes.append(f"{len(found) - len(shown)} more: --limit 0 shows all {len(found)}")
-    if len(everything) > len(found):
-        notes.append(f"{len(everything) - len(found)} archived: --all shows them")
+    if more > 0:
+        notes.append(f"{more} more: --limit 0 shows all {total}")
+    if hidden:
+        notes.append(f"{hidden} archived: --all shows them")
     if not everything:
         notes.append(f"no runs yet in {safe(str(store.root))}: `heats launch TASK` makes one")
+    elif not shown and not chosen.is_empty:
+        notes.append(f"none of {everything} runs fits {safe(wanted)}")
     for note in notes:
         print(paint(note, "dim"))
 
 
-def sort_runs(runs: Sequence[RunSummary], order: Order) -> list[RunSummary]:
+def fitting(store: Store, runs: list[Listed], chosen: Filter) -> list[Listed]:
+    """The runs that a filter lets through.
+
+    Raises:
+        FilterError: a name in it could mean several things of a run.
+    """
+    if chosen.is_empty:
+        return runs
+    configs = config_values(store, runs) if chosen.needs_config else {}
+    now = time.time()
+    found = []
+    for run in runs:
+        config = configs.get(run.id, {})
+        chosen.check_names(run, config)
+        saved = chosen.needs_checkpoints and has_checkpoint(store.run(run.id))
+        if chosen.matches(run, config, has_checkpoint=saved, now=now):
+            found.append(run)
+    return found
+
+
+def sort_runs(runs: Sequence[Listed], order: Order) -> list[Listed]:
     """The runs in an order; within it newest first."""
-    newest = sorted(runs, key=lambda run: (run.id[:15], run.created, run.id), reverse=True)
+    newest = by_age(runs)
     if order == "step":
         return sorted(newest, key=lambda run: -run.step)
     if order == "loss":
         return sorted(newest, key=_loss)
     if order == "status":
-        states = list(State)
-        return sorted(newest, key=lambda run: states.index(run.status))
+        states = [str(state) for state in State]
+        return sorted(newest, key=lambda run: states.index(str(run.status)))
     if order == "name":
         return sorted(newest, key=lambda run: run.name.lower())
     return newest
 
 
-def _loss(run: RunSummary) -> float:
+def _loss(run: Listed) -> float:
     return run.loss if run.loss is not None and not math.isnan(run.loss) else math.inf
 
 

@@ -14,7 +14,7 @@ from tui.cli.panel import draw
 from tui.cli.tail import last_lines
 
 
-def follow_live(run: RunPaths) -> RunSummary | None:
+def follow_live(run: RunPaths, *, bell: bool = False) -> RunSummary | None:
     """Draw a run twice a second until it ends; None when the person pressed q.
 
     The panel has the whole screen, so that a resized window leaves no torn frames; the screen comes back afterwards.
@@ -28,7 +28,7 @@ def follow_live(run: RunPaths) -> RunSummary | None:
         left = "q" in keys.wait(seconds).lower()
 
     with single_keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
-        for summary in watch_run(run, pause):
+        for summary in watch_run(run, pause, bell=bell):
             if left:
                 return None
             if summary.status.is_final:

@@ -15,6 +15,7 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", metavar="PATH", help="The store; else HEATS_RUNS_DIR, else ./runs."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without it, only say what would be done.")]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its id, any unique part of it, its name, or `last`.")
 ]
@@ -23,6 +24,16 @@ Follow = Annotated[
     typer.Option(
         "--follow/--detach", help="Watch until it ends, or return at once. Follows on a terminal, detaches in a pipe."
     ),
+]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        "--notify", metavar="COMMAND",
+        help="Run this at each new alert and when the run ends; else HEATS_NOTIFY. `heats notify` shows examples.",
+    ),
+]  # fmt: skip
+Bell = Annotated[
+    bool, typer.Option("--bell", help="Ring the terminal's bell at alerts and at the end; so does HEATS_BELL=1.")
 ]
 
 

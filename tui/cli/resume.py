@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.launch.actions import resume
-from tui.cli.options import AsJson, Follow, RunName, RunsDir, the_run
+from tui.cli.options import AsJson, Bell, Follow, Notify, RunName, RunsDir, the_run
 from tui.cli.started import report_started
 
 
@@ -22,7 +22,9 @@ def command(
     accept_settings: Annotated[
         bool, typer.Option("--accept-settings", help="Go on although torch, device or the like give other bits now.")
     ] = False,
+    notify: Notify = None,
     follow: Follow = None,
+    bell: Bell = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -35,5 +37,6 @@ def command(
         overrides=parse_overrides(override or []),
         from_step=from_step,
         accept_settings=accept_settings,
+        notify=notify,
     )
-    report_started(started, follow, as_json)
+    report_started(started, follow, as_json, bell=bell)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -23,33 +24,61 @@ _SETTINGS = {"help_option_names": ["--help", "-h"]}
 class LazyVerbs(typer.core.TyperGroup):
     """A group whose verbs are imported when they are called, and listed without being imported."""
 
+    table: Mapping[str, tuple[str, str]] = VERBS
+    words = "heats"
+
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
+        return list(self.table)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in VERBS:
+        if cmd_name not in self.table:
             return None
-        command = _build(importlib.import_module(VERBS[cmd_name][0]).command, cmd_name)
+        module = importlib.import_module(self.table[cmd_name][0])
+        if hasattr(module, "VERBS"):
+            return _build_group(module.VERBS, cmd_name, self.table[cmd_name][1])
+        command = _build(module.command, cmd_name)
         lighten(command)
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
-        if name not in VERBS:
-            near = nearest_verb(name)
-            remedy = f"did you mean `heats {near}`?" if near else "`heats --help` lists the verbs"
-            raise HeatsError(f"there is no verb `{name}`", remedy=remedy)
+        if name not in self.table:
+            near = nearest_verb(name, self.table)
+            remedy = f"did you mean `{self.words} {near}`?" if near else f"`{self.words} --help` lists the verbs"
+            group = self.words.partition(" ")[2]
+            raise HeatsError(f"there is no verb `{f'{group} {name}'.strip()}`", remedy=remedy)
         return name, self.get_command(ctx, name), args[1:]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
 def _build(function: Any, name: str) -> Any:
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     single.command(name, context_settings=dict(_SETTINGS))(function)
     return typer.main.get_command(single)
+
+
+def _build_group(verbs: Mapping[str, tuple[str, str]], name: str, line: str) -> Any:
+    """A verb that is a group of verbs, each imported when it is called."""
+
+    def callback(context: typer.Context, runs_dir: RunsDir = None) -> None:
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+            return
+        given = runs_dir if runs_dir is not None else (context.default_map or {}).get("runs_dir")
+        context.default_map = {verb: {"runs_dir": given} for verb in verbs} if given is not None else None
+
+    kind = type("LazyGroup", (LazyVerbs,), {"table": verbs, "words": f"heats {name}"})
+    app = typer.Typer(
+        cls=kind, name=name, help=line, invoke_without_command=True, add_completion=False, rich_markup_mode=None,
+        pretty_exceptions_enable=False, subcommand_metavar="VERB ...", context_settings=dict(_SETTINGS),
+    )  # fmt: skip
+    app.callback()(callback)
+    group = typer.main.get_command(app)
+    lighten(group)
+    return group
 
 
 def build() -> Any:
@@ -123,6 +152,7 @@ def run(arguments: list[str]) -> int:
         return leaving.exit_code
     except HeatsError as error:
         terminal.complain(str(error))
+        terminal.point(error)
         return error.exit_code
     except typer.TyperException as error:
         terminal.complain(_sentence(error))

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # `heats --help` has no need of the store
+    from engine.errors import HeatsError
     from engine.store.status import State
 
 _CODES = {
@@ -126,6 +127,24 @@ def cut(text: str, width: int, *, head: int | None = None) -> str:
 def complain(sentence: str) -> None:
     """One line on stderr."""
     print(f"heats: {safe(' '.join(sentence.split()))}", file=sys.stderr)
+
+
+def ring() -> None:
+    """Ring the terminal's bell, where there is a terminal; pipes and files get nothing."""
+    for stream in (sys.__stdout__, sys.__stderr__):  # the live panel keeps what is printed for its next drawing
+        if stream is not None and is_terminal(stream):
+            stream.write("\a")
+            stream.flush()
+            return
+
+
+def point(error: HeatsError) -> None:
+    """Under a complaint about a text that was typed: the text, and a caret at the character in question."""
+    start = getattr(error, "start", None)
+    if start is not None:
+        # Each odd character becomes one blank, so that the caret stands where it should.
+        shown = "".join(character if character.isprintable() else " " for character in error.text)  # type: ignore[attr-defined]
+        print(f"  {shown}\n  {' ' * cells(start)}^", file=sys.stderr)
 
 
 def hint(sentence: str) -> None:

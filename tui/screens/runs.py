@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -14,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.store.buckets import Buckets
+from engine.store.filter import Filter, FilterError, parse
 from engine.store.summary import RunSummary
 from tui import format
 from tui.actions import RUNS, bindings
@@ -26,6 +28,7 @@ from tui.widgets.run_columns import BY_ID, SORTABLE, coarse_age, filter_runs, so
 from tui.widgets.run_table import RunTable
 
 _NO_LINES = TextLines(())
+FILTER_HINT = 'filter: words, status:running tag:paper has:star loss<0.5 lr>=1e-3 age<2h, OR, NOT, ( ), "quotes"'
 WIDE, MEDIUM, STACKED_HEIGHT, TALL = 130, 100, 20, 34
 
 
@@ -36,6 +39,9 @@ class RunsScreen(RunActsScreen):
     WHERE = RUNS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(RUNS)]
 
+    chosen: Filter = parse("")
+    """The filter in force: the last that made sense."""
+
     def compose(self) -> ComposeResult:
         app = self.heats
         yield Static(id="title", markup=False)
@@ -45,13 +51,15 @@ class RunsScreen(RunActsScreen):
                 yield Static(id="info", markup=False)
                 yield Chart(id="chart", ascii_only=app.ascii_only)
                 yield LogView(id="log", follow=app.state.follow, empty_text="nothing printed yet")
-        yield Input(id="filter", placeholder="filter: words of id, name, task, status, tags", compact=True)
+        yield Input(id="filter", placeholder=FILTER_HINT, compact=True)
+        yield Static(id="filter-error", markup=False)
         yield KeyBar(RUNS, read_only=app.read_only)
 
     def on_mount(self) -> None:
         app = self.heats
         self.query_one(Input).cursor_blink = not app.low_bandwidth
         self.query_one(Input).value = app.state.filter
+        self._understand(app.state.filter)
         self.query_one("#filter").display = bool(app.state.filter)
         table = self.query_one(RunTable)
         table.set_sort(app.state.sort, app.state.reverse)
@@ -118,7 +126,12 @@ class RunsScreen(RunActsScreen):
         """Filter and sort the runs, and show them."""
         app, table = self.heats, self.query_one(RunTable)
         runs = app.tracker.runs or ()
-        rows = sort_runs(filter_runs(runs, app.state.filter), app.state.sort, reverse=app.state.reverse)
+        try:
+            rows = filter_runs(runs, self.chosen, app.tracker.facts)
+        except FilterError as error:
+            self._show_mistake(error)
+            rows = list(table.rows)
+        rows = sort_runs(rows, app.state.sort, reverse=app.state.reverse)
         first = not table.rows and table.selected is None
         if not rows:
             table.empty_text = self._empty_text()
@@ -131,7 +144,7 @@ class RunsScreen(RunActsScreen):
         if app.tracker.problem:
             return ("this store can't be read:", app.tracker.problem)
         if app.tracker.runs:
-            return (f"none of {len(app.tracker.runs)} runs holds {app.state.filter!r}", "", "Esc shows all again")
+            return (f"none of {len(app.tracker.runs)} runs fits {app.state.filter!r}", "", "Esc shows all again")
         how = "Press n to launch the first one," if not app.read_only else "Launch one from a shell:"
         other = ("or from a shell:",) if not app.read_only else ()
         return (
@@ -159,9 +172,37 @@ class RunsScreen(RunActsScreen):
     def select(self, run_id: str) -> None:
         """Go to a run, showing all runs where the filter hides it."""
         run = self.heats.tracker.find(run_id)
-        if run is not None and not filter_runs([run], self.heats.state.filter):
+        if run is not None and not self._fits(run):
             self.action_clear_filter()
         self._arrange(run_id)
+
+    def _fits(self, run: RunSummary) -> bool:
+        try:
+            return bool(filter_runs([run], self.chosen, self.heats.tracker.facts))
+        except FilterError:
+            return False
+
+    def _understand(self, text: str) -> None:
+        """Take a filter over; while it makes no sense the last one that did stays."""
+        try:
+            self.chosen = parse(text)
+        except FilterError as error:
+            self._show_mistake(error)
+            return
+        self._show_mistake(None)
+        self.heats.tracker.want_facts(options=self.chosen.needs_config, checkpoints=self.chosen.needs_checkpoints)
+
+    def _show_mistake(self, error: FilterError | None) -> None:
+        """Under the field, pointing at the character where there is room."""
+        line = self.query_one("#filter-error", Static)
+        line.display = error is not None
+        if error is not None:
+            said = f"{error.message}; {error.remedy}" if error.remedy else error.message
+            indent = cell_len(error.start)
+            room = self.size.width - indent - 2
+            update_text(
+                line, f"{' ' * indent}^ {said}" if cell_len(said) <= room else f"column {error.position + 1}: {said}"
+            )
 
     # Lines of text
 
@@ -215,6 +256,7 @@ class RunsScreen(RunActsScreen):
         message.stop()
         if message.value != self.heats.state.filter:
             self.heats.change_state(filter=message.value)
+            self._understand(message.value)
             self._arrange()
 
     @on(Input.Submitted, "#filter")
@@ -229,6 +271,7 @@ class RunsScreen(RunActsScreen):
         field.display = False
         self.query_one(RunTable).focus()
         self.heats.change_state(filter="")
+        self._understand("")
         self._arrange()
 
     def action_sort_next(self) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
+from engine.store.filter import Filter
 from engine.store.status import State
 from engine.store.summary import RunSummary
 from tui import format
+from tui.messages import NO_FACTS, Facts
 
 SortKey = tuple[int, float, str]
 
@@ -164,17 +167,22 @@ def sort_runs(runs: Iterable[RunSummary], key: str, *, reverse: bool) -> list[Ru
     return known + sorted(unknown, key=lambda run: sort(run)[0])
 
 
-def filter_runs(runs: Iterable[RunSummary], text: str) -> list[RunSummary]:
-    """Runs that hold every word of the filter in their id, name, task, status or tags, whatever the case."""
-    words = text.lower().split()
-    if not words:
+def filter_runs(runs: Iterable[RunSummary], chosen: Filter, facts: Facts = NO_FACTS) -> list[RunSummary]:
+    """Runs that a filter lets through.
+
+    Raises:
+        FilterError: a name in it could mean several things of a run.
+    """
+    if chosen.is_empty:
         return list(runs)
-    return [run for run in runs if all(word in _haystack(run) for word in words)]
-
-
-def _haystack(run: RunSummary) -> str:
-    parts = (run.id, run.name, run.task, str(run.status), run.study or "", run.arm or "", *run.tags)
-    return "\n".join(parts).lower()
+    found = []
+    now = time.time()
+    for run in runs:
+        config = facts.configs.get(run.id, {})
+        chosen.check_names(run, config)
+        if chosen.matches(run, config, has_checkpoint=run.id in facts.saved, now=now):
+            found.append(run)
+    return found
 
 
 def fit_text(text: str, size: int, *, right: bool = False, keep_end: bool = False, ellipsis: str = "…") -> str:

@@ -80,12 +80,82 @@ def test_a_run_whose_supervisor_and_trainer_are_killed_is_lost_and_resumes(store
     record = launched(run)
     kill(record.supervisor_pid)
     kill(record.trainer_pid)
-    summary = wait_for_state(run, State.LOST)
-    assert "left no word" in summary.reason
+    wait_until(lambda: "left no word" in look(run).reason, what="the last of its threads has ended")
+    assert look(run).status is State.LOST
     resumed = resume(run)
     assert resumed.resumed_from_step is not None
     assert resumed.resumed_from_step % 5 == 0
     wait_for_step(run, resumed.resumed_from_step + 5)
+    stop(run, now=True)
+    wait_for_state(run, State.STOPPED)
+
+
+def test_what_a_killed_trainer_leaves_behind_is_named_kept_from_a_resume_and_ended_by_stop(store_root: Path) -> None:
+    run = start(store_root, ENDLESS | {"data.num_workers": 2, "train.save_every": 5}).run
+    wait_for_step(run, 6)
+    record = launched(run)
+    workers = wait_until(lambda: host.descendants(record.trainer_pid or 0))
+    for worker in workers:
+        kill(worker, signal.SIGSTOP)  # or it would leave by itself
+    kill(record.supervisor_pid)
+    kill(record.trainer_pid)
+    named = ", ".join(map(str, sorted(workers)))
+    wait_until(lambda: f"processes of it are left (pid {named})" in look(run).reason)
+    assert (look(run).status, look(run).settled) == (State.LOST, False)
+    assert record.lock is not None
+    Path(record.lock).unlink()  # a cleaner of temporary files has been here
+    assert f"processes of it are left (pid {named})" in look(run).reason
+    with pytest.raises(HeatsError, match="processes of it are left"):
+        resume(run)
+    stop(run)
+    wait_until(lambda: not any(exists(pid) for pid in workers), what="they heard the stop although they were halted")
+    wait_until(lambda: "left no word" in look(run).reason)
+
+
+def test_a_run_whose_lock_file_was_deleted_is_no_less_alive_and_starts_no_second_trainer(store_root: Path) -> None:
+    run = start(store_root, ENDLESS).run
+    wait_for_step(run, 3)
+    record = launched(run)
+    path = Path(record.lock or "")
+    path.unlink()
+    assert look(run).status is State.RUNNING
+    with pytest.raises(HeatsError, match="still running"):
+        resume(run)
+    wait_until(path.exists, what="the supervisor makes it anew at its next beat")
+    assert lock.is_held(path)
+    kill(record.supervisor_pid)
+    wait_until(lambda: not lock.is_held(path))
+    assert look(run).status is State.RUNNING
+    with pytest.raises(HeatsError, match="still running"):
+        resume(run)
+    stop(run, now=True)
+    wait_for_state(run, State.STOPPED)
+
+
+def test_a_stop_in_progress_counts_down_its_grace(store_root: Path) -> None:
+    run = start(store_root, ENDLESS).run
+    wait_for_step(run, 3)
+    record = launched(run)
+    kill(record.trainer_pid, signal.SIGSTOP)  # so that it can't end before we look
+    stop(run)
+    reason = wait_for_state(run, State.STOPPING).reason
+    seconds = int(reason.partition(", ")[2].split(" s left")[0])
+    assert 0 < seconds <= record.grace_seconds
+    kill(record.trainer_pid, signal.SIGCONT)
+    wait_for_state(run, State.STOPPED)
+
+
+def test_a_trainer_that_hangs_before_its_second_step_is_found_stalled(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(store_root, ENDLESS).run
+    wait_until(lambda: launched(run).trainer_pid)
+    trainer = launched(run).trainer_pid
+    kill(trainer, signal.SIGSTOP)
+    monkeypatch.setattr("engine.store.status.LOADING_PATIENCE_SECONDS", 0.5)
+    assert "loading" in wait_for_state(run, State.STALLED).reason
+    kill(trainer, signal.SIGCONT)
+    wait_for_step(run, 3)
     stop(run, now=True)
     wait_for_state(run, State.STOPPED)
 

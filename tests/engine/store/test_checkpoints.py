@@ -24,13 +24,13 @@ from engine.store.checkpoints import (
     best,
     choose,
     folder_name,
-    plan_retention,
     scan,
     tensor_names,
     verify,
 )
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
+from engine.store.retention import plan_retention
 from tests.engine.store.made import add_attempt, describe, flip_bit, make_run, make_store, write_checkpoint
 
 

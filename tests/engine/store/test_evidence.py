@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,47 @@ def test_a_zombie_is_not_alive(run: RunPaths, trainer: Trainer) -> None:
     assert "zombie" in status.reason
 
 
+_THREADS = """
+import sys, threading, time
+for _ in range(24):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+room = bytearray(1 << 26)
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_trainer_with_many_threads_is_never_said_to_have_left_others(store: Store, run: RunPaths) -> None:
+    path = lock.lock_path(store.id, run.id)
+    for _ in range(8):
+        descriptor = lock.acquire(path, patience_seconds=5.0)
+        assert descriptor is not None
+        command = [sys.executable, "-S", "-c", _THREADS]
+        with subprocess.Popen(command, pass_fds=(descriptor,), stdout=subprocess.PIPE) as process:
+            os.close(descriptor)
+            assert process.stdout is not None
+            process.stdout.readline()
+            pid, ticks = process.pid, host.start_ticks(process.pid)
+            attempt = add_attempt(run, lock=str(path), trainer_pid=pid, trainer_ticks=ticks, started=time.time())
+            log_event(attempt, "training", 0)
+            process.kill()
+            reasons: list[str] = []
+            while not reasons or "left no word" not in reasons[-1]:
+                reasons.append(judge(run, last_progress=time.time()).reason)
+        assert not [reason for reason in reasons if "processes of it are left" in reason]
+
+
+def test_the_trainers_own_word_tells_its_pid_where_the_supervisor_died_too_soon(run: RunPaths) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        attempt = add_attempt(run, trainer_pid=None, trainer_ticks=None)
+        log_event(attempt, "started", 0, pid=process.pid, ticks=host.start_ticks(process.pid))
+        assert judge(run).state is State.STARTING
+        log_event(attempt, "training", 0)
+        assert judge(run, last_progress=time.time()).state is State.RUNNING
+        process.kill()
+    assert "the trainer is gone" in judge(run).reason
+
+
 def test_a_stranger_with_the_trainers_old_pid_is_not_the_trainer(run: RunPaths) -> None:
     with subprocess.Popen(["sleep", "60"]) as stranger:
         ticks = host.start_ticks(stranger.pid)
@@ -120,6 +162,15 @@ def test_leftovers_are_named_by_pid(store: Store, run: RunPaths, trainer: Traine
     status = judge(run)
     assert status.state is State.LOST
     assert f"processes of it are left (pid {worker})" in status.reason
+
+
+def test_who_holds_a_deleted_lock_is_found(store: Store, run: RunPaths, trainer: Trainer) -> None:
+    worker = trainer.process.pid
+    add_attempt(run, lock=str(trainer.lock))
+    trainer.lock.unlink()
+    assert f"processes of it are left (pid {worker})" in judge(run).reason
+    trainer.kill()
+    assert "left no word" in judge(run).reason
 
 
 def test_a_run_on_another_host_is_judged_by_its_beats_alone(run: RunPaths) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.store import host
+from tests.support import wait_until
 
 pytestmark = pytest.mark.skipif(not host.has_proc(), reason="needs /proc")
 
@@ -121,3 +122,37 @@ def test_our_own_ticks_agree_with_the_clock() -> None:
     assert ticks is not None
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     assert 0 <= uptime - ticks / os.sysconf("SC_CLK_TCK") < 3 * 86400
+
+
+_LEADERLESS = """
+import ctypes, sys, threading, time
+threading.Thread(target=lambda: time.sleep(float(sys.argv[1]))).start()
+print("up", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_whose_main_thread_has_ended_lives_while_other_threads_do() -> None:
+    with subprocess.Popen([sys.executable, "-S", "-c", _LEADERLESS, "60"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        wait_until(lambda: "Z" in Path(f"/proc/{process.pid}/stat").read_text("latin-1").rpartition(")")[2])
+        assert host.process_state(process.pid, host.start_ticks(process.pid)) == "alive"
+        process.kill()
+        wait_until(lambda: host.process_state(process.pid, None) == "zombie", what="nobody has reaped it yet")
+    assert host.process_state(process.pid, None) == "gone"
+
+
+def test_without_proc_a_library_tells_living_processes_from_zombies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(host, "_PROC", tmp_path)
+    assert not host.has_proc()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        ticks = host.start_ticks(process.pid)
+        assert host.process_state(process.pid, ticks) == "alive"
+        assert host.process_state(process.pid, (ticks or 0) - 100) == "gone", "somebody else with its pid"
+        process.kill()
+        wait_until(lambda: host.process_state(process.pid, ticks) == "zombie")
+    assert host.process_state(process.pid, ticks) == "gone"
+    assert host.lock_holders(tmp_path / "a.lock") == []

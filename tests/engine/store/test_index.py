@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
+from engine.store import index
 from engine.store.files import write_json
-from engine.store.index import index_path, list_runs
-from engine.store.paths import Store
+from engine.store.index import index_path, list_runs, newest_runs
+from engine.store.paths import RunPaths, Store
 from engine.store.status import State
 from tests.engine.store.made import add_attempt, finished_run, log_event, log_steps, make_run, make_store
 
@@ -28,9 +30,16 @@ def store(store_root: Path) -> Store:
 @pytest.fixture
 def filled(store: Store) -> Store:
     for number in range(3):
-        finished_run(store, created=1.7e9 + 100 * number, name=f"run-{number}")
+        rest(finished_run(store, created=1.7e9 + 100 * number, name=f"run-{number}"))
     list_runs(store)
     return store
+
+
+def rest(run: RunPaths) -> RunPaths:
+    """Let a run's last change be long ago: what changed in this very moment isn't kept yet."""
+    for folder in (run.attempts_folder, run.folder):
+        os.utime(folder, (1.7e9, 1.7e9 + 0.5))
+    return run
 
 
 def names(store: Store) -> list[str]:
@@ -39,7 +48,7 @@ def names(store: Store) -> list[str]:
 
 def rows(store: Store) -> int:
     with sqlite3.connect(index_path(store)) as connection:
-        count: int = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+        count: int = connection.execute("SELECT count(*) FROM lines").fetchone()[0]
     connection.close()
     return count
 
@@ -47,9 +56,10 @@ def rows(store: Store) -> int:
 def poison(store: Store) -> None:
     """Make every entry say something that no folder says, so that a test sees where a list came from."""
     with sqlite3.connect(index_path(store)) as connection:
-        for run_id, blob in connection.execute("SELECT id, summary FROM runs").fetchall():
+        for run_id, blob in connection.execute("SELECT id, content FROM summaries").fetchall():
             poisoned = json.dumps(json.loads(blob) | {"name": "from the index"}).encode()
-            connection.execute("UPDATE runs SET summary = ? WHERE id = ?", (poisoned, run_id))
+            changed = (poisoned, crc32(poisoned), run_id)
+            connection.execute("UPDATE summaries SET content = ?, sum = ? WHERE id = ?", changed)
     connection.close()
 
 
@@ -140,7 +150,12 @@ def test_a_garbage_index_is_rebuilt(filled: Store, garbage: bytes) -> None:
 
 
 def test_an_index_of_another_version_or_shape_is_rebuilt(filled: Store) -> None:
-    for change in ("PRAGMA user_version = 999", "DROP TABLE runs", "ALTER TABLE runs RENAME COLUMN stamp TO other"):
+    for change in (
+        "PRAGMA user_version = 999",
+        "DROP TABLE lines",
+        "DROP TABLE configs",
+        "ALTER TABLE lines RENAME COLUMN stamp TO other",
+    ):
         with sqlite3.connect(index_path(filled)) as connection:
             connection.execute(change)
         connection.close()
@@ -150,15 +165,16 @@ def test_an_index_of_another_version_or_shape_is_rebuilt(filled: Store) -> None:
 
 @pytest.mark.parametrize("blob", [b"", b"{", b"[]", b"{}", b"\xff", b"3", b'{"status": "dancing"}'])
 def test_an_entry_that_makes_no_sense_is_read_anew(filled: Store, blob: bytes) -> None:
-    with sqlite3.connect(index_path(filled)) as connection:
-        connection.execute("UPDATE runs SET summary = ?", (blob,))
-    connection.close()
-    assert names(filled) == ALL
+    for table in ("lines", "summaries"):
+        with sqlite3.connect(index_path(filled)) as connection:
+            connection.execute(f"UPDATE {table} SET content = ?, sum = ?", (blob, crc32(blob)))
+        connection.close()
+        assert names(filled) == ALL
 
 
 def test_an_index_damaged_inside_is_rebuilt_rather_than_slow_forever(store: Store) -> None:
     for number in range(40):
-        finished_run(store, created=1.7e9 + 100 * number, name=f"run-{number}")
+        rest(finished_run(store, created=1.7e9 + 100 * number, name=f"run-{number}"))
     expected = [f"run-{number}" for number in range(40)]
     assert names(store) == expected
     path = index_path(store)
@@ -177,7 +193,7 @@ def test_a_flipped_byte_in_the_index_never_raises(filled: Store, position: int) 
     content = bytearray(path.read_bytes())
     content[position % len(content)] ^= 0xFF
     path.write_bytes(content)
-    assert len(list_runs(filled)) == 3
+    assert names(filled) == ALL
 
 
 def test_a_cache_folder_that_is_a_file_costs_only_time(
@@ -291,3 +307,48 @@ def test_a_cached_name_that_no_terminal_can_print_does_not_stop_the_list(store: 
     assert len(list_runs(store)) == 1
     list_runs(store)[0].name.encode("utf-8")
     assert run.id == list_runs(store)[0].id
+
+
+def test_the_newest_runs_are_found_without_the_others(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_FEW", 0)
+    looked: list[str] = []
+    stamps = index._stamps
+
+    def watched(store: Store, ids: list[str]) -> dict[str, str]:
+        looked.extend(ids)
+        return stamps(store, ids)
+
+    monkeypatch.setattr(index, "_stamps", watched)
+    newest = newest_runs(filled, 1)
+    assert [found.name for found in newest.runs] == ["run-2"]
+    assert (newest.older, newest.everything) == (2, 3)
+    assert filled.run_ids()[0] not in looked
+
+
+def test_an_archived_run_is_passed_over(filled: Store) -> None:
+    write_json(filled.run(filled.run_ids()[2]).notes, {"archived": True})
+    newest = newest_runs(filled, 2)
+    assert [found.name for found in newest.runs] == ["run-1", "run-0"]
+    assert newest.archived == 1
+    assert [found.name for found in newest_runs(filled, 1, archived=True).runs] == ["run-2"]
+
+
+def test_a_flipped_bit_in_an_entry_is_never_believed(filled: Store) -> None:
+    for table in ("lines", "summaries"):
+        with sqlite3.connect(index_path(filled)) as connection:
+            for run_id, blob in connection.execute(f"SELECT id, content FROM {table}").fetchall():
+                changed = blob.replace(b"run-", b"sun-")
+                connection.execute(f"UPDATE {table} SET content = ? WHERE id = ?", (changed, run_id))
+        connection.close()
+        assert names(filled) == ALL
+
+
+def test_options_come_with_the_overrides_of_later_attempts(filled: Store) -> None:
+    run = filled.run(filled.run_ids()[0])
+    add_attempt(run, resumed_from_step=10, overrides={"model.d_model": {"from": 8, "to": 16}})
+    for _ in range(2):
+        lines = index.list_lines(filled)
+        values = index.config_values(filled, lines)
+        assert [values[line.id]["model.d_model"] for line in lines] == [16, 8, 8]
+    run.config.write_text("seed: 7\n")
+    assert index.config_values(filled, lines)[run.id] == {"seed": 7, "model.d_model": 16}

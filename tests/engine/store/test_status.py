@@ -14,6 +14,7 @@ from engine.store.status import (
     BEAT_SLACK_SECONDS,
     START_PATIENCE_SECONDS,
     Evidence,
+    SchedulerWord,
     State,
     Status,
     decide,
@@ -27,6 +28,8 @@ LAUNCH = LaunchRecord(
     attempt=1, created=LAUNCHED, host="here", boot_id="boot", supervisor_pid=10, supervisor_ticks=1, trainer_pid=11,
     trainer_ticks=2, started=STARTED,
 )  # fmt: skip
+WEAKER = replace(LAUNCH, weaker_evidence=True)
+CLUSTER = replace(LAUNCH, backend="slurm")
 NO_PIDS = replace(LAUNCH, supervisor_pid=None, supervisor_ticks=None, trainer_pid=None, trainer_ticks=None)
 NO_TRAINER = replace(LAUNCH, trainer_pid=None, trainer_ticks=None, started=None)
 
@@ -44,6 +47,7 @@ ALIVE: dict[str, Any] = {
     "last_progress": NOW - 2, "expected_gap_seconds": 120.0,
 }  # fmt: skip
 DEAD: dict[str, Any] = {"supervisor": "gone", "trainer": "gone", "last_progress": NOW - 300}
+ASKED: dict[str, Any] = ALIVE | {"stop_requested": NOW - 7}
 ELSEWHERE: dict[str, Any] = {"same_host": False, "same_boot": False, "same_namespace": False}
 
 
@@ -138,7 +142,15 @@ TABLE = [
         ALIVE | {"last_event": event("started"), "last_progress": None}, State.STARTING, ("loading",), STARTED,
     ),
     Row("up but silent so far", ALIVE | {"last_event": None, "last_progress": None}, State.STARTING, (), STARTED),
-    Row("asked to stop", ALIVE | {"stop_requested": NOW - 7}, State.STOPPING, ("asked to stop",), NOW - 7),
+    Row("asked to stop", ASKED, State.STOPPING, ("asked to stop", "113 s left"), NOW - 7),
+    Row(
+        "asked to stop, the grace is over",
+        ASKED | {"stop_requested": NOW - 121}, State.STOPPING, ("grace is over", "killed"), NOW - 121, ("left for",),
+    ),
+    Row(
+        "asked to leave at once",
+        ASKED | {"stop_now": True}, State.STOPPING, ("without a last checkpoint",), NOW - 7, ("s left",),
+    ),
     Row(
         "asked to stop while hanging",
         ALIVE | {"stop_requested": NOW - 7, "last_progress": NOW - 900}, State.STOPPING, ("asked to stop",), NOW - 7,
@@ -146,13 +158,40 @@ TABLE = [
     Row(
         "asked to stop without a supervisor",
         ALIVE | {"stop_requested": NOW - 7, "supervisor": "gone"},
-        State.STOPPING, ("asked to stop", "without its supervisor"), NOW - 7,
+        State.STOPPING, ("asked to stop", "without its supervisor"), NOW - 7, ("s left",),
     ),
     Row("no step for long", ALIVE | {"last_progress": NOW - 121}, State.STALLED, ("120 s", "no step"), NOW - 121),
     Row("a step just within the gap", ALIVE | {"last_progress": NOW - 119}, State.RUNNING, ("alive",), STARTED),
     Row(
-        "no step for long, but how long a step takes isn't known",
-        ALIVE | {"last_progress": NOW - 9999, "expected_gap_seconds": None}, State.RUNNING, ("alive",), STARTED,
+        "no second step yet, and the first may take its time",
+        ALIVE | {"last_progress": NOW - 890, "expected_gap_seconds": None}, State.RUNNING, ("alive",), STARTED,
+    ),
+    Row(
+        "it hangs before its second step",
+        ALIVE | {"last_progress": NOW - 901, "expected_gap_seconds": None, "training_since": STARTED + 20},
+        State.STALLED, ("hardly a step", "900 s"), NOW - 901,
+    ),
+    Row(
+        "what loaded for minutes may take long over its first step too",
+        ALIVE | {"last_progress": NOW - 1900, "expected_gap_seconds": None, "training_since": STARTED + 200},
+        State.RUNNING, ("alive",), STARTED,
+    ),
+    Row(
+        "it hangs while it loads",
+        ALIVE | {"last_event": event("started"), "last_progress": None}, State.STALLED, ("still loading",), NOW - 3700,
+        launch=replace(LAUNCH, started=NOW - 3700),
+    ),
+    Row(
+        "a system without /proc says so",
+        ALIVE, State.RUNNING, ("alive", "weaker evidence"), STARTED, launch=WEAKER,
+    ),
+    Row(
+        "lost on a system without /proc",
+        DEAD, State.LOST, ("the trainer is gone", "weaker evidence"), NOW - 300, launch=WEAKER,
+    ),
+    Row(
+        "the engine's own word needs no /proc",
+        {"final_event": event("finished")}, State.FINISHED, (), NOW - 50, ("weaker",), launch=WEAKER,
     ),
     Row(
         "gone, without a word",
@@ -201,8 +240,17 @@ TABLE = [
         launch=replace(NO_PIDS, created=NOW - 5, started=None),
     ),
     Row(
+        "launched a moment ago, but nobody holds its lock: its launcher's child was killed",
+        {}, State.LOST, ("before the trainer started",), NOW - 5,
+        launch=replace(NO_PIDS, created=NOW - 5, started=None, lock="/tmp/its.lock"),
+    ),
+    Row(
         "launched long ago, no supervisor ever",
         {}, State.LOST, ("before the trainer started",), LAUNCHED, launch=replace(NO_PIDS, started=None),
+    ),
+    Row(
+        "the supervisor died before it noted the trainer, which has died since",
+        DEAD, State.LOST, ("the trainer is gone",), NOW - 300, launch=NO_TRAINER,
     ),
     # 4. another boot
     Row(
@@ -212,6 +260,67 @@ TABLE = [
     Row(
         "rebooted, and the pid lives again",
         ALIVE | {"same_boot": False, "booted": NOW - 100}, State.LOST, ("rebooted",), NOW - 100,
+    ),
+    # 5. the scheduler of a cluster
+    Row(
+        "waiting to run again",
+        ELSEWHERE | {"scheduler": SchedulerWord("PENDING"), "beat": beat(9999)},
+        State.QUEUED, ("waits in the queue", "PENDING"), LAUNCHED, launch=CLUSTER,
+    ),
+    Row(
+        "requeued",
+        ELSEWHERE | {"scheduler": SchedulerWord("REQUEUED")}, State.QUEUED, ("REQUEUED",), LAUNCHED, launch=CLUSTER,
+    ),
+    *[
+        Row(
+            f"{word} is not final while the job may come back",
+            ELSEWHERE | {"scheduler": SchedulerWord(word, 299.0)},
+            State.SILENT, (word, "may be requeued"), LAUNCHED, launch=CLUSTER,
+        )
+        for word in ("PREEMPTED", "NODE_FAIL")
+    ],
+    Row(
+        "preempted, and absent for five minutes",
+        ELSEWHERE | {"scheduler": SchedulerWord("PREEMPTED", 300.0)},
+        State.PREEMPTED, ("PREEMPTED",), NOW - 300, launch=CLUSTER,
+    ),
+    Row(
+        "the node failed, and the job never came back",
+        ELSEWHERE | {"scheduler": SchedulerWord("NODE_FAIL", 3000.0)},
+        State.LOST, ("NODE_FAIL",), NOW - 3000, launch=CLUSTER,
+    ),
+    Row(
+        "cancelled by somebody",
+        ELSEWHERE | {"scheduler": SchedulerWord("CANCELLED by 1000")},
+        State.KILLED, ("CANCELLED",), LAUNCHED, launch=CLUSTER,
+    ),
+    Row(
+        "over its time",
+        ELSEWHERE | {"scheduler": SchedulerWord("TIMEOUT")}, State.KILLED, ("TIMEOUT",), LAUNCHED, launch=CLUSTER,
+    ),
+    Row(
+        "running, says the scheduler, so the beats tell more",
+        ELSEWHERE | {"scheduler": SchedulerWord("RUNNING"), "beat": beat(5)},
+        State.RUNNING, ("on here",), STARTED, launch=CLUSTER,
+    ),
+    Row(
+        "gone from the queue a moment ago",
+        ELSEWHERE | {"scheduler": SchedulerWord(None, 10.0), "beat": beat(5)},
+        State.RUNNING, ("on here",), STARTED, launch=CLUSTER,
+    ),
+    Row(
+        "gone from the queue for good, without a word",
+        ELSEWHERE | {"scheduler": SchedulerWord(None, 600.0), "beat": beat(600)},
+        State.LOST, ("10 min", "left no word"), NOW - 600, launch=CLUSTER,
+    ),
+    Row(
+        "the engine's word beats the scheduler's",
+        ELSEWHERE | {"scheduler": SchedulerWord("FAILED", 900.0), "final_event": event("stopped")},
+        State.STOPPED, ("stopped",), NOW - 50, launch=CLUSTER,
+    ),
+    Row(
+        "a living trainer beats the scheduler's word",
+        ALIVE | {"scheduler": SchedulerWord("NODE_FAIL", 900.0)}, State.RUNNING, ("alive",), STARTED, launch=CLUSTER,
     ),
     # 6. another host, or another container
     Row("elsewhere, beat in time", ELSEWHERE | {"beat": beat(5)}, State.RUNNING, ("on here",), STARTED),
@@ -272,14 +381,14 @@ def test_status_by_the_table(row: Row) -> None:
     assert status.since == row.since
 
 
-def test_the_table_reaches_every_state_but_queued_which_only_a_queue_can_give() -> None:
-    assert {row.state for row in TABLE} == set(State) - {State.QUEUED}
+def test_the_table_reaches_every_state() -> None:
+    assert {row.state for row in TABLE} == set(State)
 
 
 def test_nothing_of_another_host_is_ever_called_failed_lost_or_killed() -> None:
     for row in TABLE:
         for age in (0, 50, 1e4, 1e9):
-            facts = row.facts | ELSEWHERE | {"final_event": None, "exit": None, "beat": beat(age)}
+            facts = row.facts | ELSEWHERE | {"final_event": None, "exit": None, "scheduler": None, "beat": beat(age)}
             status = decide(Evidence(now=NOW, launch=row.launch or LAUNCH, **facts))
             assert status.state in (State.RUNNING, State.STOPPING, State.SILENT), row.claim
 
@@ -329,6 +438,7 @@ _EVIDENCE = st.builds(
     same_namespace=st.booleans(), supervisor=_PROCESS, trainer=_PROCESS, lock_held=st.booleans(),
     leftovers=st.lists(st.integers(), max_size=3).map(tuple),
     beat=st.none() | st.builds(Beat, st.floats(), st.floats()),
+    scheduler=st.none() | st.builds(SchedulerWord, _WORDS, st.floats()), stop_now=st.booleans(), training_since=_TIMES,
     stop_requested=_TIMES, last_progress=_TIMES, expected_gap_seconds=_TIMES, booted=_TIMES, created=_TIMES,
 )  # fmt: skip
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from engine.store.evidence import gather
 from engine.store.files import write_json
 from engine.store.index import list_runs
 from engine.store.paths import RunPaths, Store
-from engine.store.status import State
+from engine.store.records import ExitRecord, write_exit
+from engine.store.status import State, decide
 from engine.store.summary import RunSummary, summarize
 from tests.engine.store.made import (
     add_attempt,
@@ -205,6 +207,44 @@ def test_damaged_files_are_named_in_problems(store: Store) -> None:
         "attempt 1: 1 damaged lines in events.jsonl",
     )
     assert (found.id, found.name, found.status) == (run.id, run.id, State.FINISHED)
+
+
+def test_damage_to_what_people_and_the_supervisor_said_is_named(store: Store) -> None:
+    run = finished_run(store)
+    attempt = run.attempts()[0]
+    for path in (attempt.exit, run.notes, run.resume):
+        path.write_text("{")
+    attempt.events.unlink()
+    attempt.events.mkdir()
+    attempt.launch.unlink()
+    attempt.launch.symlink_to("launch.json")  # there, but nobody can open it
+    problems = " ".join(look(run).problems)
+    for name in ("launch.json", "events.jsonl can't be read", "exit.json", "notes.json", "resume.json"):
+        assert name in problems
+
+
+def test_a_run_that_ends_while_it_is_read_is_told_as_it_ended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Between the look at its words and the look at its processes it says its last word and all of it leaves.
+    run = make_run(store)
+    attempt = add_attempt(run)
+    log_event(attempt, "training", 0, total_steps=1000)
+    log_steps(attempt, range(1, 11))
+
+    def leave(pid: int, ticks: int | None) -> str:
+        if not attempt.exit.exists():
+            log_steps(attempt, range(11, 21))
+            log_event(attempt, "failed", 20, error="out of memory")
+            write_exit(attempt.exit, ExitRecord(time.time(), code=1))
+        return "gone"
+
+    monkeypatch.setattr("engine.store.host.process_state", leave)
+    status = decide(gather(run, attempt))
+    assert (status.state, "out of memory" in status.reason) == (State.FAILED, True)
+    attempt.exit.unlink()
+    attempt.events.write_text("")
+    log_event(attempt, "training", 0, total_steps=1000)
+    found = look(run)
+    assert (found.status, found.step, "out of memory" in found.reason) == (State.FAILED, 20, True)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from torch import nn
 
 from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
+from engine.store import retention
 from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths
 from engine.train import checkpoint
@@ -121,7 +122,7 @@ def test_a_checkpoint_that_carries_a_pickle_is_refused_and_not_run(store_root: P
     (found.folder / stored.MANIFEST).write_text(json.dumps(manifest))
     again = stored.scan(RunPaths(found.folder.parent.parent))[-1]
     assert again.valid  # a forger can make the sizes and hashes right
-    with pytest.raises(HeatsError, match="can't be read"):
+    with pytest.raises(HeatsError, match="no readable safetensors file"):
         Loaded(again)
     assert not mark.exists()
 
@@ -173,16 +174,51 @@ def test_kills_in_mid_save_never_leave_a_bad_checkpoint_in_place(store_root: Pat
     assert not list(run.checkpoints.glob(".*"))
 
 
+def test_what_led_to_a_checkpoint_is_logged_before_it_can_be_resumed_from(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A kill right after the rename: nobody logs again the steps that lie before the checkpoint.
+    run = make_run(store_root)
+    logged: list[tuple[int, set[int]]] = []
+    put = checkpoint.put_in_place
+
+    def put_and_look(run: RunPaths, about: checkpoint.About, temporary: Path) -> Path:
+        folder = put(run, about, temporary)
+        history = RunHistory(run)
+        history.refresh()
+        series = history.series.get("train/loss")
+        logged.append((about.step, set(series.steps if series else ())))
+        return folder
+
+    monkeypatch.setattr(checkpoint, "put_in_place", put_and_look)
+    train_toy(run)
+    assert len(logged) > 3
+    assert all(steps >= set(range(1, step + 1)) for step, steps in logged)
+
+
+def test_a_checkpoint_loses_its_name_before_its_files(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A kill in the middle of the deletion leaves nothing that looks like a damaged checkpoint.
+    run = make_run(store_root)
+    model = nn.Linear(3, 2)
+    found = _write(run, model, torch.optim.SGD(model.parameters()))
+    with monkeypatch.context() as killed:
+        killed.setattr("shutil.rmtree", lambda *given, **how: None)
+        retention.remove(found)
+    assert stored.scan(run) == []
+    checkpoint.clear_leftovers(run)
+    assert list(run.checkpoints.iterdir()) == []
+
+
 def test_a_full_disk_is_an_alert_and_the_last_good_checkpoint_stays(
     store_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(store_root)
     original = checkpoint._check_space
 
-    def full_from_the_third(folder: Path, tensors: list[torch.Tensor]) -> None:
+    def full_from_the_third(folder: Path, needed: int) -> None:
         if len(stored.scan(run)) >= 2:
             raise OSError(28, "No space left on device")
-        original(folder, tensors)
+        original(folder, needed)
 
     monkeypatch.setattr(checkpoint, "_check_space", full_from_the_third)
     with pytest.raises(MachineError, match="step 24 can't be saved"):  # "finished" would be a lie
@@ -204,12 +240,12 @@ def test_the_last_checkpoint_waits_for_room(store_root: Path, monkeypatch: pytes
     run = make_run(store_root)
     original = checkpoint._check_space
     refusals = iter([True, True, True])
-    monkeypatch.setattr("engine.train.recorder._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("engine.train.saving._RETRY_SECONDS", 0.01)
 
-    def full_for_a_while(folder: Path, tensors: list[torch.Tensor]) -> None:
+    def full_for_a_while(folder: Path, needed: int) -> None:
         if next(refusals, False):
             raise OSError(28, "No space left on device")
-        original(folder, tensors)
+        original(folder, needed)
 
     monkeypatch.setattr(checkpoint, "_check_space", full_for_a_while)
     outcome, _ = train_toy(run, {"train.save_every": 0, "evaluation.every": 0})

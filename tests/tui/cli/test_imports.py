@@ -33,7 +33,16 @@ def _loaded(*words: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["list", "--json"], ["tasks", "multiplication"], ["watch", "last"], ["launch", "multiplication", "--dry-run"]],
+    [
+        ["list", "--json"],
+        ["tasks", "multiplication"],
+        ["watch", "last"],
+        ["launch", "multiplication", "--dry-run"],
+        ["checkpoints", "check", "last"],
+        ["diff", "last", "last"],
+        ["clone", "last", "--dry-run"],
+        ["reproduce", "last", "--here", "--dry-run"],
+    ],
 )
 def test_no_verb_imports_torch(store: Store, words: list[str]) -> None:
     finished_run(store)

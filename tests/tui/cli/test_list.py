@@ -221,3 +221,20 @@ def test_a_reader_that_leaves_is_no_error(three: Store) -> None:
     os.close(writing)
     assert done.stderr == ""
     assert done.returncode == 141
+
+
+def test_a_filter_chooses_runs(three: Store) -> None:
+    assert _names(three, "--filter", "step>15 NOT name:carol") == ["alice"]
+    assert _names(three, "--filter", "loss=inf OR max_steps>5000") == ["bob"]
+    assert len(_names(three, "--filter", "train.max_steps=1000 batch_size<=256")) == 3
+    assert _names(three, "--filter", "has:checkpoint") == []
+    assert "none of 3 runs fits" in heats("list", "--filter", "nosuch", store=three).stdout
+
+
+def test_a_mistake_in_a_filter_is_pointed_at(three: Store) -> None:
+    done = heats("list", "--filter", "loss<1 taks:mult", store=three)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    sentence, text, caret = done.stderr.splitlines()
+    assert "did you mean `task:`" in sentence
+    assert text.index("taks") == caret.index("^")

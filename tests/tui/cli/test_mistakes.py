@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -151,7 +152,7 @@ def test_ctrl_c_is_quiet(store: Store) -> None:
 def test_help_and_version() -> None:
     done = heats("--help")
     assert done.returncode == 0
-    assert "  resume    Go on with a run" in done.stdout
+    assert re.search(r"^  resume +Go on with a run from a checkpoint\.$", done.stdout, re.MULTILINE)
     for verb in ("launch", "list", "show", "watch", "logs", "stop", "resume", "evaluate", "tasks", "selftest"):
         assert verb in done.stdout
     assert heats("--version").stdout.startswith("heats ")

@@ -1,0 +1,66 @@
+"""What `tag`, `note`, `star` and `archive` share: finding all runs first, changing each, saying what stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import HeatsError
+from engine.store.names import find_run
+from engine.store.notes import edit_notes
+from engine.store.paths import RunPaths
+from engine.store.records import Notes
+from tui.cli.options import the_store
+from tui.cli.terminal import complain, print_json, safe
+
+RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs: ids, unique parts, names, or `last`.")]
+Off = Annotated[bool, typer.Option("--off", help="Take it away again.")]
+
+
+def find_runs(wanted: Sequence[str], runs_dir: Path | None) -> list[RunPaths]:
+    """The runs that words name, each once. All are found before anything is done to one.
+
+    Raises:
+        HeatsError: a word names no run, or several.
+    """
+    store = the_store(runs_dir)
+    return list(dict.fromkeys(find_run(store, word) for word in wanted))
+
+
+def mark(runs: Sequence[RunPaths], change: Callable[[Notes], Notes], as_json: bool) -> None:
+    """Change the notes of runs and print what stands now.
+
+    Raises:
+        typer.Exit: some couldn't be changed; each was said.
+    """
+    marked, code = [], 0
+    for run in runs:
+        try:
+            marked.append((run, edit_notes(run, change)))
+        except HeatsError as error:
+            complain(str(error))
+            code = max(code, error.exit_code)
+    show_notes(marked, as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+def show_notes(marked: Sequence[tuple[RunPaths, Notes]], as_json: bool) -> None:
+    """Print the notes of runs."""
+    if as_json:
+        print_json([notes_json(run, notes) for run, notes in marked])
+        return
+    for run, notes in marked:
+        marks = [word for word, on in (("star", notes.star), ("archived", notes.archived)) if on]
+        words = [*marks, *(f"+{tag}" for tag in notes.tags), notes.note]
+        print(f"{safe(run.id)}  {safe('  '.join(word for word in words if word)) or '-'}")
+
+
+def notes_json(run: RunPaths, notes: Notes) -> dict[str, Any]:
+    """The stable public form."""
+    return {
+        "id": run.id, "tags": list(notes.tags), "note": notes.note, "star": notes.star, "archived": notes.archived,
+    }  # fmt: skip

@@ -1,0 +1,13 @@
+"""`heats star`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tui.cli.marking import Off, RunNames, find_runs, mark
+from tui.cli.options import AsJson, RunsDir
+
+
+def command(runs: RunNames, off: Off = False, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """Star runs, or take the star away with --off."""
+    mark(find_runs(runs, runs_dir), lambda notes: replace(notes, star=not off), as_json)
