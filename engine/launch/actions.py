@@ -100,6 +100,8 @@ def resume(
     overrides: Mapping[str, str] | None = None,
     from_step: int | None = None,
     accept_settings: bool = False,
+    reset_scaler: bool = False,
+    emergency: bool = False,
 ) -> Started:
     """Start a new attempt of a run from its newest valid checkpoint, or from the one of `from_step`.
 
@@ -108,6 +110,8 @@ def resume(
         overrides: options to change from here on, by dotted key; recorded with the attempt.
         from_step: resume from this checkpoint; what lies past it is shadowed.
         accept_settings: resume although settings that change bits (torch version, threads, ...) differ.
+        reset_scaler: start with a fresh loss scale (fp16) instead of the saved one.
+        emergency: resume from the newest emergency checkpoint, or from the one of `from_step`.
 
     Raises:
         HeatsError: it is still running, already finished, or the checkpoint asked for can't be used.
@@ -125,6 +129,8 @@ def resume(
     descriptor = _take_lock(store, run)
     try:
         wanted = "latest" if from_step is None else str(from_step)
+        if emergency:
+            wanted = "emergency" if from_step is None else f"emergency-{from_step}"
         choice = choose(run, wanted, config.evaluation.best_mode)
         step = choice.checkpoint.step if choice.checkpoint else 0
         if step >= config.train.max_steps:
@@ -144,6 +150,7 @@ def resume(
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
             overrides=changed_options(before, config),
             accept_settings=accept_settings,
+            reset_scaler=reset_scaler,
         )
         _start(attempt, record, descriptor)
     finally:

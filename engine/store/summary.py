@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.store.evidence import gather
 from engine.store.files import decode_number, encode_number
-from engine.store.metrics import JsonLinesTail
+from engine.store.metrics import ROLLED_BACK, JsonLinesTail
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.records import Event, LaunchRecord, read_events, read_launch, read_notes, read_run
 from engine.store.status import State, Status, decide
@@ -120,7 +120,7 @@ def summarize(run: RunPaths) -> RunSummary | None:
     ended = bool(history.last_attempt) and history.last_attempt[-1].is_final
     spoken = ended and "train/loss" in _numbers(history.last_attempt[-1].facts.get("metrics"))
     tail = _Tail() if spoken else _metric_tail(attempts, history)
-    step = max([tail.step, *(event.step or 0 for event in history.events)], default=0)
+    step = max([tail.step, *(event.step or 0 for event in history.events if event.name not in _REMARKS)], default=0)
     status = _status(run, attempts, history, tail, record)
     metrics = history.evaluated | tail.values
     total = history.total_steps
@@ -183,7 +183,7 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
         if launch is not None and launch.resumed_from_step is not None:
             start = launch.resumed_from_step
             history.events = [event for event in history.events if event.step is None or event.step <= start]
-        history.events += events
+        history.events = _without_rolled_back(history.events + events)
         history.last_attempt = events
         history.launch = launch
         history.total_steps = (launch.total_steps if launch else None) or history.total_steps
@@ -203,6 +203,20 @@ def _read_attempts(attempts: list[AttemptPaths], problems: list[str]) -> _Histor
     return history
 
 
+def _without_rolled_back(events: list[Event]) -> list[Event]:
+    """Leave out what lies past the step of a rollback that came after it; alerts stay, for they say why."""
+    if not any(event.name == "rolled_back" for event in events):
+        return events
+    kept: list[Event] = []
+    for event in events:
+        if event.name == "rolled_back" and event.step is not None:
+            kept = [item for item in kept if item.step is None or item.step <= event.step or item.name in _REMARKS]
+        kept.append(event)
+    return kept
+
+
+_REMARKS = ("alert", "alert_over", "rolled_back")
+"""Events that say something of the run, and are no progress of it."""
 _SUMMING = ("finished", "stopped", "preempted", "failed")
 
 
@@ -227,7 +241,10 @@ def _metric_tail(attempts: list[AttemptPaths], history: _History) -> _Tail:
     tail = _Tail()
     newest = attempts[-1].number if attempts else 0
     start = history.launch.resumed_from_step if history.launch else None
+    rolled_back = False
     for attempt in reversed(attempts):
+        if rolled_back:  # nothing logged yet since: the tail has its step, and older figures may lie past it
+            break
         if attempt.number != newest and start is not None:
             # Nothing logged yet since the resume: what came before its resume point still holds.
             tail.step = start
@@ -236,6 +253,11 @@ def _metric_tail(attempts: list[AttemptPaths], history: _History) -> _Tail:
         reader = JsonLinesTail(attempt.metrics, _tail_offset(attempt))
         for record in reader.read():
             step, time = record.pop("step"), decode_number(record.pop("time", None))
+            if ROLLED_BACK in record:
+                tail.step, rolled_back = step, True
+                tail.values.clear()
+                times.clear()
+                continue
             tail.step = max(tail.step, step)
             tail.values |= _numbers(record)
             if time is not None:
@@ -272,7 +294,8 @@ def _pace(tail: _Tail, times: deque[tuple[int, float]]) -> None:
 
 
 def _status(run: RunPaths, attempts: list[AttemptPaths], history: _History, tail: _Tail, record: Any) -> Status:
-    last = history.last_attempt[-1].time if history.last_attempt else None
+    # That the guard has raised an alert is no progress: a stall would end with its own alert.
+    last = max((event.time for event in history.last_attempt if event.name not in _REMARKS), default=None)
     progress = max((time for time in (tail.time, last) if time is not None), default=None)
     evidence = gather(
         run,

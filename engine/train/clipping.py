@@ -110,5 +110,6 @@ class _DeviceWindow:
     def restore(self, values: list[float]) -> None:
         size = len(self._ring)
         kept = values[-size:] if size else []
+        self._ring.fill_(math.nan)  # a rollback restores into a ring that was in use
         self._ring[: len(kept)] = torch.tensor(kept)
         self._next.fill_(len(kept) % size if size else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import time
 from typing import Any
@@ -17,9 +18,10 @@ from engine.train import checkpoint
 from engine.train.control import Control
 from engine.train.events import EventLog
 from engine.train.figures import Row
-from engine.train.guard import GuardReport
+from engine.train.guard_policy import Decision, Finding
 from engine.train.metrics import MetricsWriter
 from engine.train.state import TrainState
+from engine.train.watch import SAVE, Watch
 
 log = logging.getLogger("heats")
 _LOG_SECONDS = 10.0
@@ -55,6 +57,7 @@ class Recorder:
         self.control = control
         self.events = events
         self.metrics = MetricsWriter(attempt.metrics, run.tensorboard, resumed_from_step, control.look)
+        self.watch = Watch(config.guard, run.folder, self._tell, self._give_up)
         self._first_step = resumed_from_step or 0
         self._resumed_from = resumed_from_step
         self.last_step: int | None = None
@@ -86,6 +89,7 @@ class Recorder:
         size = f"{parameters:,} parameters, {samples:,} samples, {self.config.train.max_steps:,} steps"
         log.info("%s: %s, %s on %s", start, size, settings["dtype"], settings["device"])
         self._last_logged = (time.monotonic(), state.step)
+        self.watch.start()
 
     def steps_taken(self, step: int) -> int:
         """Optimizer steps of this attempt so far."""
@@ -118,12 +122,49 @@ class Recorder:
             self.alert("disk", f"figures can't be written ({error.strerror}); they are kept in memory", step)
         self._log_alarm = error is not None
 
-    def guard_report(self, report: GuardReport, step: int) -> None:
-        """Say what the guard has seen since the last reading."""
-        if report.new:
-            many = f"{report.new} steps were" if report.new > 1 else "a step was"
-            message = f"{many} skipped: loss or gradient not finite ({report.total} so far, {report.streak} in a row)"
-            self.alert("non_finite", message, step, skipped=report.total, streak=report.streak)
+    def decided(self, decision: Decision, step: int) -> None:
+        """Say what the guard has to say."""
+        for note in decision.notes:
+            if note.event == "alert":
+                self.alert(note.cause, note.message, step, **note.facts)
+            else:
+                self.alert_over(note.cause, note.message, step, **note.facts)
+        if decision.action == "cut_lr" and decision.finding is not None:
+            log.warning("the learning rate is cut at step %s (%s)", f"{step:,}", decision.finding.cause)
+            self.events.write("lr_cut", step, cause=decision.finding.cause, factor=self.config.guard.cut_factor)
+
+    def rolled_back(self, state: TrainState, from_step: int, finding: Finding, batches: int) -> None:
+        """The state of an earlier checkpoint is back: everything past its step is shadowed from here on.
+
+        Checkpoints of the stretch that was given up go first: were this process killed right after, none of them could
+        be taken for the newest.
+        """
+        step = state.step
+        for found in stored.scan(self.run):
+            if not found.emergency and found.step > step:
+                shutil.rmtree(found.folder, ignore_errors=True)
+        message = f"rolled back from step {from_step:,} to {step:,}, past {batches:,} batches: {finding.message}"
+        log.warning("%s", message)
+        self.metrics.roll_back(step, from_step)
+        self.metrics.flush()
+        self.events.write(
+            "rolled_back", step, from_step=from_step, cause=finding.cause, batches=batches, message=message
+        )
+        self._saved_step = step
+        self._last_figures.clear()
+        self._best = {"step": float(state.best.step), self.config.evaluation.best_metric: state.best.value}
+        if not state.best.step:
+            self._best = {}
+        self._last_logged = (time.monotonic(), step)
+
+    def good_checkpoints(self) -> dict[int, stored.Checkpoint]:
+        """By step, the checkpoints that a rollback may go back to."""
+        return {item.step: item for item in stored.scan(self.run) if item.usable}
+
+    def suspect(self, step: int, facts: dict[str, Any]) -> None:
+        """The run has finished, but hardly learnt anything."""
+        log.warning("suspect: %s", facts["message"])
+        self.events.write("suspect", step, **facts)
 
     def evaluated(self, measured: dict[str, float], state: TrainState, improved: bool) -> None:
         """Take in an evaluation."""
@@ -148,10 +189,37 @@ class Recorder:
         if self._saved_step == state.step:
             return
         deadline = time.monotonic() + (self.config.checkpoint.wait_seconds if reason in _LAST else 0.0)
-        while not self._try_to_save(state, settings, reason, metric, last_try=time.monotonic() >= deadline):
-            if reason not in _LAST:
-                return
-            time.sleep(min(_RETRY_SECONDS, max(0.0, deadline - time.monotonic())))
+        with self.watch.doing(SAVE):
+            while not self._try_to_save(state, settings, reason, metric, last_try=time.monotonic() >= deadline):
+                if reason not in _LAST:
+                    return
+                time.sleep(min(_RETRY_SECONDS, max(0.0, deadline - time.monotonic())))
+
+    def save_emergency(self, state: TrainState, settings: dict[str, Any], cause: str) -> None:
+        """Keep the state as it is, apart from the others; nothing resumes from it unasked. Never raises."""
+        kept = self.config.guard.keep_emergency
+        if not kept:
+            return
+        began = time.monotonic()
+        try:
+            with self.watch.doing(SAVE):
+                checkpoint.write(
+                    self.run,
+                    step=state.step,
+                    attempt=self.attempt.number,
+                    reason="emergency",
+                    model=state.task.trainable_module(state.model),
+                    optimizer=state.optimizer,
+                    state=state.to_json(),
+                    settings=settings,
+                    emergency=True,
+                )
+        except MachineError as error:
+            self.alert("disk", str(error), state.step)
+            return
+        self.events.write("emergency", state.step, cause=cause, seconds=time.monotonic() - began)
+        for old in [item for item in stored.scan(self.run) if item.emergency][:-kept]:
+            shutil.rmtree(old.folder, ignore_errors=True)
 
     def _try_to_save(
         self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None, *, last_try: bool
@@ -177,6 +245,7 @@ class Recorder:
                 raise
             return False
         self._saved_step = state.step
+        self.watch.look_at_disk_soon()
         self.metrics.flush()
         self.events.write("checkpoint", state.step, reason=reason, seconds=time.monotonic() - began)
         log.debug("saved %s (%s)", folder.name, reason)
@@ -210,8 +279,24 @@ class Recorder:
         log.warning("alert (%s) at step %s: %s", cause, f"{step:,}", message)
         self.events.write("alert", step, cause=cause, message=message, **facts)
 
+    def alert_over(self, cause: str, message: str, step: int, **facts: Any) -> None:
+        """Tell people that something is no longer wrong."""
+        log.info("alert over (%s) at step %s: %s", cause, f"{step:,}", message)
+        self.events.write("alert_over", step, cause=cause, message=message, **facts)
+
+    def _tell(self, event: str, cause: str, message: str, **facts: Any) -> None:
+        """For the watch, which doesn't know the step."""
+        tell = self.alert if event == "alert" else self.alert_over
+        tell(cause, message, self._first_step if self.last_step is None else self.last_step, **facts)
+
+    def _give_up(self, reason: str) -> None:
+        """End the process from the watch's thread: the training thread is stuck and can't be asked to."""
+        self.end("failed", self._first_step if self.last_step is None else self.last_step, error=reason)
+        os._exit(1)
+
     def end(self, word: str, step: int, **facts: Any) -> None:
         """Write the last word, with the last figures, and close everything."""
+        self.watch.close()
         self.control.seal()
         self.metrics.close()
         # On a full disk this is the room in which the run can still say how it ended, and its supervisor after it.

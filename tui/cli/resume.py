@@ -22,6 +22,12 @@ def command(
     accept_settings: Annotated[
         bool, typer.Option("--accept-settings", help="Go on although torch, device or the like give other bits now.")
     ] = False,
+    reset_scaler: Annotated[
+        bool, typer.Option("--reset-scaler", help="Start with a fresh loss scale (fp16) where the saved one is dead.")
+    ] = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="Go on from an emergency checkpoint: the newest, or that of --from.")
+    ] = False,
     follow: Follow = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
@@ -35,5 +41,7 @@ def command(
         overrides=parse_overrides(override or []),
         from_step=from_step,
         accept_settings=accept_settings,
+        reset_scaler=reset_scaler,
+        emergency=emergency,
     )
     report_started(started, follow, as_json)

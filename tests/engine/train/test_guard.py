@@ -15,7 +15,7 @@ from torch import nn
 from engine.config.sections import GuardSection, OptimSection
 from engine.store.metrics import RunHistory
 from engine.store.records import read_events
-from engine.train.guard import Guard, TooManySkips, skip_on_device, step_unless
+from engine.train.guard import Guard, GuardStopped, skip_on_device, step_unless
 from engine.train.optim import build_optimizer, decay_groups
 from tests.engine.train.toy import make_run, train_toy
 
@@ -87,7 +87,7 @@ def test_only_finite_loss_and_norm_are_good(loss: float, norm: float) -> None:
 def test_a_streak_ends_the_run_with_the_reason(store_root: Path) -> None:
     run = make_run(store_root)
     values = {"toy.poison_from": 4, "toy.poison_to": 24, "guard.max_skipped": 6}
-    with pytest.raises(TooManySkips, match=r"\d+ optimizer steps in a row were skipped"):
+    with pytest.raises(GuardStopped, match=r"\d+ optimizer steps in a row were skipped"):
         train_toy(run, values)
     events, _ = read_events(run.attempt(1).events)
     alerts = [event for event in events if event.name == "alert"]
