@@ -55,7 +55,7 @@ class Watch:
     ) -> None:
         self.steps = 0
         """Counted up by the loop at the end of each step."""
-        self.place = BATCH
+        self.place = STEP
         """What the training thread is doing; set by the loop."""
         self.needed_bytes = 0
         """The size of a checkpoint, once it is known."""
