@@ -88,12 +88,12 @@ class Guard:
 
     def take(self, rows: Sequence[Row]) -> None:
         """Take in the figures of steps, whenever they are read; nothing follows from them before the next decision."""
+        share_every = self.options.share_every
         for step, _, figures in rows:
             shares: tuple[tuple[str, float], ...] = ()
-            if self.options.share_every and (step - 1) % self.options.share_every == 0:
-                shares = tuple(
-                    (name.removeprefix("share/"), value) for name, value in figures.items() if name.startswith("share/")
-                )
+            if share_every and (step - 1) % share_every == 0:
+                named = [(name.partition("/"), value) for name, value in figures.items()]
+                shares = tuple((parts[2], value) for parts, value in named if parts[0] == "share")
             scale = figures.get("train/loss_scale", math.nan)
             skipped = figures["train/skipped"] != 0
             self._pending.append(_Seen(step, figures["train/loss"], figures["train/grad_norm"], skipped, scale, shares))
@@ -103,15 +103,7 @@ class Guard:
         rows, self._pending = self._pending, []
         found: dict[str, Finding | None] = {}
         if rows:
-            found["non_finite"] = _non_finite(rows)
-            found["skipped"] = self._skipped(rows)
-            found["explosion"] = self._explosion(rows)
-            found["norm_outlier"] = self._outlier(rows)
-            if not math.isnan(rows[-1].scale):
-                found["dead_scale"] = _dead_scale(rows)
-            measured = [row for row in rows if row.shares]
-            if measured:
-                found["share"] = _drowning(measured[-1], self.options.share_limit)
+            found = self._judge_rows(rows)
         if self.options.no_weight_moved != "ignore" and step - self._checked >= self._check_every:
             found["no_weight_moved"] = self._unmoved(step, fingerprint())
         self._renew_limits()
@@ -132,53 +124,53 @@ class Guard:
         used = {to_step for _, to_step in self.policy.rollbacks}
         return [step for step in steps if step not in used] + [step for step in steps if step in used]
 
-    def _skipped(self, rows: list[_Seen]) -> Finding | None:
-        longest, end = 0, 0
+    def _judge_rows(self, rows: list[_Seen]) -> dict[str, Finding | None]:
+        """One pass over the steps since the last decision; only what stands out is looked at closer."""
+        loss_level, norm_level = self._loss.level, self._norm.level
+        broken: list[_Seen] = []
+        high_loss: list[_Seen] = []
+        high_norm: list[_Seen] = []
+        longest: tuple[int, _Seen] = (0, rows[0])
         for row in rows:
-            self._streak = self._streak + 1 if row.skipped else 0
-            self._total += row.skipped
-            if self._streak > longest:
-                longest, end = self._streak, row.step
-        limit = self.options.max_skipped
-        if longest < limit:
-            return None
-        why = f"{self._streak or longest} optimizer steps in a row were skipped"
-        last = next(row for row in rows if row.step == end)
-        if not math.isfinite(last.loss):
-            why += " because the loss was not finite"
-        elif not math.isfinite(last.norm):
-            why += " because the gradient was not finite"
-        return Finding("skipped", why, end - longest + 1, longest, limit)
-
-    def _explosion(self, rows: list[_Seen]) -> Finding | None:
-        above: list[tuple[_Seen, float]] = []
-        for row in rows:
-            level = self._loss.level
-            if math.isfinite(row.loss) and level is not None and row.loss > level:
-                above.append((row, level))
-            if not row.skipped and math.isfinite(row.loss):
-                self._loss.take(row.loss)
+            _, loss, norm, skipped, scale, _ = row
+            # A difference of a number to itself is 0 unless it is NaN or infinite.
+            fine_loss, fine_norm = loss - loss == 0, norm - norm == 0
+            # Under a loss scaler gradients overflow now and then as a matter of course: there only the loss counts.
+            if not fine_loss or not (fine_norm or scale == scale):
+                broken.append(row)
+            if skipped:
+                self._total += 1
+                self._streak += 1
+                if self._streak > longest[0]:
+                    longest = (self._streak, row)
+            else:
+                self._streak = 0
+                if fine_loss:
+                    self._loss.take(loss)
+                    loss_level = self._loss.level  # the very first loss makes one
+                if fine_norm:
+                    self._norm.take(norm)
+            if fine_loss and loss > loss_level:
+                high_loss.append(row)
+            if fine_norm and norm > norm_level:
+                high_norm.append(row)
         self._loss.renew()
-        if not above:
-            return None
-        worst, level = max(above, key=lambda item: item[0].loss)
-        message = f"the loss is {worst.loss:.4g}, above its running level {level:.4g}{_dropped(above)}"
-        return Finding("explosion", message, above[0][0].step, worst.loss, level)
-
-    def _outlier(self, rows: list[_Seen]) -> Finding | None:
-        level = self._norm.level
-        above: list[tuple[_Seen, float]] = []
-        for row in rows:
-            if math.isfinite(row.norm) and level is not None and row.norm > level:
-                above.append((row, level))
-            if not row.skipped:
-                self._norm.take(row.norm)
         self._norm.renew()
-        if not above or level is None:
-            return None
-        worst = max(row.norm for row, _ in above)
-        message = f"the gradient's norm is {worst:.4g}, above its running level {level:.4g}{_dropped(above)}"
-        return Finding("norm_outlier", message, above[0][0].step, worst, level)
+        found: dict[str, Finding | None] = {
+            "non_finite": _non_finite(broken, len(rows)) if broken else None,
+            "skipped": _many_skipped(*longest, self.options.max_skipped) if longest[0] else None,
+            "explosion": _too_high("explosion", "the loss", high_loss, loss_level) if high_loss else None,
+            "norm_outlier": _too_high("norm_outlier", "the gradient's norm", high_norm, norm_level)
+            if high_norm
+            else None,
+        }
+        if rows[-1].scale == rows[-1].scale:
+            found["dead_scale"] = _dead_scale(rows)
+        if self.options.share_every:
+            measured = [row for row in rows if row.shares]
+            if measured:
+                found["share"] = _drowning(measured[-1], self.options.share_limit)
+        return found
 
     def _unmoved(self, step: int, fingerprint: str) -> Finding | None:
         before, since = self._fingerprint, self._checked
@@ -190,18 +182,17 @@ class Guard:
 
     def _renew_limits(self) -> None:
         """Only where updates are to be dropped does a step need limits."""
-        loss, norm = self._loss.level, self._norm.level
-        self._loss_limit = loss if self.options.explosion == "skip" and loss is not None else math.inf
-        self._norm_limit = norm if self.options.norm_outlier == "skip" and norm is not None else math.inf
+        self._loss_limit = self._loss.level if self.options.explosion == "skip" else math.inf
+        self._norm_limit = self._norm.level if self.options.norm_outlier == "skip" else math.inf
 
     def state_dict(self) -> dict[str, Any]:
         first = self._loss.first
         return {
             "streak": self._streak,
             "total": self._total,
-            "losses": [value.hex() for value in self._loss.values],
+            "losses": [value.hex() for value in self._loss.window.values()],
             "first_loss": None if first is None else first.hex(),
-            "norms": [value.hex() for value in self._norm.values],
+            "norms": [value.hex() for value in self._norm.window.values()],
             "pending": [_encode(row) for row in self._pending],
             "anchors": self._anchors,
             "fingerprint": self._fingerprint,
@@ -223,19 +214,32 @@ class Guard:
         self._renew_limits()
 
 
-def _non_finite(rows: list[_Seen]) -> Finding | None:
-    """Under a loss scaler gradients overflow now and then as a matter of course: there only the loss counts."""
-    bad = [
-        row for row in rows if not math.isfinite(row.loss) or (math.isnan(row.scale) and not math.isfinite(row.norm))
-    ]
-    if not bad:
-        return None
-    first = bad[0]
+def _non_finite(broken: list[_Seen], among: int) -> Finding:
+    first = broken[0]
     what = f"the loss was {first.loss}" if not math.isfinite(first.loss) else f"the gradient's norm was {first.norm}"
-    more = f" ({len(bad)} of the last {len(rows)} steps were so)" if len(bad) > 1 else ""
+    more = f" ({len(broken)} of the last {among} steps were so)" if len(broken) > 1 else ""
     value = first.norm if math.isfinite(first.loss) else first.loss
     message = f"{what} at step {first.step:,}, and the update was dropped{more}"
     return Finding("non_finite", message, first.step, value, math.inf)
+
+
+def _many_skipped(longest: int, last: _Seen, limit: int) -> Finding | None:
+    if longest < limit:
+        return None
+    message = f"{longest} optimizer steps in a row were skipped"
+    if not math.isfinite(last.loss):
+        message += " because the loss was not finite"
+    elif not math.isfinite(last.norm):
+        message += " because the gradient was not finite"
+    return Finding("skipped", message, last.step - longest + 1, longest, limit)
+
+
+def _too_high(cause: str, what: str, rows: list[_Seen], level: float) -> Finding:
+    worst = max(row.loss if cause == "explosion" else row.norm for row in rows)
+    many = sum(row.skipped for row in rows)
+    dropped = f" ({many} updates were dropped)" if many > 1 else " (the update was dropped)" if many else ""
+    message = f"{what} is {worst:.4g}, above its running level {level:.4g}{dropped}"
+    return Finding(cause, message, rows[0].step, worst, level)
 
 
 def _dead_scale(rows: list[_Seen]) -> Finding | None:
@@ -254,11 +258,6 @@ def _drowning(row: _Seen, limit: float) -> Finding | None:
             message = f"the loss term `{name}` has {share:.2%} of the gradient and drowns the others"
             return Finding("share", message, row.step, share, limit)
     return None
-
-
-def _dropped(above: list[tuple[_Seen, float]]) -> str:
-    many = sum(row.skipped for row, _ in above)
-    return f" ({many} updates were dropped)" if many > 1 else " (the update was dropped)" if many else ""
 
 
 def _encode(row: _Seen) -> list[Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from statistics import median
 
 from engine.config.sections import GuardSection
+from engine.train.window import SortedWindow
 
-_TO_SIGMA = 1.4826
-"""Times the median absolute deviation this estimates a normal distribution's standard deviation."""
+_QUARTILES_PER_SIGMA = 1.349
+"""How many standard deviations of a normal distribution lie between its quartiles."""
 _ENOUGH = 16
 """Values from which on a spread can be told."""
 _LEAST_SPREAD = 0.05
@@ -25,39 +24,37 @@ class LossLevel:
     """The level above which a loss explodes: running median and `sigmas` robust deviations.
 
     Values above the level count as the level, so that an explosion doesn't raise it, but a lasting change does in
-    time. Dropped steps don't count at all.
+    time. Dropped steps don't count at all. `level` is infinite before the first value and changes at `renew` only.
     """
 
     def __init__(self, options: GuardSection) -> None:
         self._sigmas = options.sigmas
-        self.values: deque[float] = deque(maxlen=options.window)
+        self.window = SortedWindow(options.window)
         self.first: float | None = None
-        self.level: float | None = None
+        self.level = math.inf
 
     def take(self, value: float) -> None:
-        """Take in the loss of an accepted step; the level changes at the next `renew` only."""
+        """Take in the finite loss of an accepted step."""
         if self.first is None:
             self.first = value
             self.renew()
-        self.values.append(value if self.level is None else min(value, self.level))
+        self.window.push(value if value < self.level else self.level)
 
     def renew(self) -> None:
         """Take the level anew from the window."""
         if self.first is None:
             return
-        if len(self.values) < min(_ENOUGH, self.values.maxlen or 0):
+        if len(self.window) < min(_ENOUGH, self.window.size):
             self.level = self.first + (_EARLY_FACTOR - 1) * abs(self.first)
             return
-        middle, deviation = _median_and_deviation(self.values)
-        spread = max(_TO_SIGMA * deviation, _LEAST_SPREAD * abs(middle), _LEAST_OF_START * abs(self.first))
+        middle, deviation = _middle_and_deviation(self.window)
+        spread = max(deviation, _LEAST_SPREAD * abs(middle), _LEAST_OF_START * abs(self.first))
         self.level = middle + self._sigmas * spread
 
     def restore(self, values: list[float], first: float | None) -> None:
-        """Put a saved window back; under another window size the newest values are kept."""
-        self.values.clear()
-        self.values.extend(values)
-        self.first = first
-        self.level = None
+        """Put a saved window back."""
+        self.window.restore(values)
+        self.first, self.level = first, math.inf
         self.renew()
 
 
@@ -66,30 +63,31 @@ class NormLevel:
 
     def __init__(self, options: GuardSection) -> None:
         self._sigmas = options.sigmas
-        self.values: deque[float] = deque(maxlen=options.window)
-        self.level: float | None = None
+        self.window = SortedWindow(options.window)
+        """Of logarithms."""
+        self.level = math.inf
 
     def take(self, value: float) -> None:
-        """Take in the norm of an accepted step."""
+        """Take in the finite norm of an accepted step."""
         if value > 0:
-            self.values.append(value if self.level is None else min(value, self.level))
+            self.window.push(math.log(value if value < self.level else self.level))
 
     def renew(self) -> None:
-        """Take the level anew from the window; there is none while it holds too few values."""
-        if len(self.values) < min(_ENOUGH, self.values.maxlen or 0):
-            self.level = None
+        """Take the level anew from the window; it is infinite while that holds too few values."""
+        if len(self.window) < min(_ENOUGH, self.window.size):
+            self.level = math.inf
             return
-        middle, deviation = _median_and_deviation([math.log(value) for value in self.values])
-        exponent = middle + self._sigmas * max(_TO_SIGMA * deviation, _LEAST_LOG_SPREAD)
+        middle, deviation = _middle_and_deviation(self.window)
+        exponent = middle + self._sigmas * max(deviation, _LEAST_LOG_SPREAD)
         self.level = math.exp(exponent) if exponent < 700 else math.inf
 
     def restore(self, values: list[float]) -> None:
         """Put a saved window back."""
-        self.values.clear()
-        self.values.extend(values)
+        self.window.restore(values)
         self.renew()
 
 
-def _median_and_deviation(values: deque[float] | list[float]) -> tuple[float, float]:
-    middle = median(values)
-    return middle, median([abs(value - middle) for value in values])
+def _middle_and_deviation(window: SortedWindow) -> tuple[float, float]:
+    """Median, and the standard deviation that the quartiles speak for: a quarter of the values may be wild."""
+    upper, lower = window.quantile(0.75, 0.0), window.quantile(0.25, 0.0)
+    return window.quantile(0.5, 0.0), (upper - lower) / _QUARTILES_PER_SIGMA

@@ -69,7 +69,7 @@ def test_after_a_long_quiet_stretch_cuts_are_forgotten() -> None:
 
 def test_the_gravest_action_wins() -> None:
     machine = _machine(skipped="stop")
-    both = {"explosion": AGAIN, "skipped": Finding("skipped", "20 in a row", 1, 20, 20)}
+    both: dict[str, Finding | None] = {"explosion": AGAIN, "skipped": Finding("skipped", "20 in a row", 1, 20, 20)}
     decision = machine.decide(10, both)
     assert decision.action == "stop"
     assert decision.reason == "20 in a row"

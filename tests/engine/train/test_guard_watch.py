@@ -58,7 +58,7 @@ class _Told:
 
 
 def _watch(folder: Path, told: _Told, **options: Any) -> Watch:
-    return Watch(GuardSection.model_validate(options), folder, told, told.said.clear, poll_seconds=0.01)
+    return Watch(GuardSection.model_validate(options), folder, told, lambda reason: None, poll_seconds=0.01)
 
 
 def test_a_long_evaluation_or_save_is_no_stall(tmp_path: Path) -> None:
