@@ -121,7 +121,7 @@ def train(
         loss, terms = _backward(config, task, state, batches, context, device, watch, bool(measure_shares))
         bad, norm, bound = _update(state, parameters, loss, lr)
         state.step += 1
-        watch.steps += 1
+        watch.step = state.step
 
         row: dict[str, float | Tensor] = {"train/loss": loss, "train/lr": lr, "train/grad_norm": norm}
         if bound is not None:

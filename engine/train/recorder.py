@@ -89,7 +89,7 @@ class Recorder:
         size = f"{parameters:,} parameters, {samples:,} samples, {self.config.train.max_steps:,} steps"
         log.info("%s: %s, %s on %s", start, size, settings["dtype"], settings["device"])
         self._last_logged = (time.monotonic(), state.step)
-        self.watch.start()
+        self.watch.start(state.step)
 
     def steps_taken(self, step: int) -> int:
         """Optimizer steps of this attempt so far."""
@@ -285,13 +285,12 @@ class Recorder:
         self.events.write("alert_over", step, cause=cause, message=message, **facts)
 
     def _tell(self, event: str, cause: str, message: str, **facts: Any) -> None:
-        """For the watch, which doesn't know the step."""
         tell = self.alert if event == "alert" else self.alert_over
-        tell(cause, message, self._first_step if self.last_step is None else self.last_step, **facts)
+        tell(cause, message, self.watch.step, **facts)
 
     def _give_up(self, reason: str) -> None:
         """End the process from the watch's thread: the training thread is stuck and can't be asked to."""
-        self.end("failed", self._first_step if self.last_step is None else self.last_step, error=reason)
+        self.end("failed", self.watch.step, error=reason)
         os._exit(1)
 
     def end(self, word: str, step: int, **facts: Any) -> None:

@@ -53,8 +53,8 @@ class Watch:
         *,
         poll_seconds: float = _POLL_SECONDS,
     ) -> None:
-        self.steps = 0
-        """Counted up by the loop at the end of each step."""
+        self.step = 0
+        """Steps completed; set by the loop at the end of each."""
         self.place = STEP
         """What the training thread is doing; set by the loop."""
         self.needed_bytes = 0
@@ -66,7 +66,7 @@ class Watch:
         self._poll_seconds = min(poll_seconds, options.stall_seconds / 4)
         self._gaps: deque[float] = deque(maxlen=_GAPS)
         self._longest = {EVALUATION: 0.0, SAVE: 0.0}
-        self._seen_steps = 0
+        self._seen_step = 0
         self._since = time.monotonic()
         self._stalled = False
         self._disk_alarm = False
@@ -74,8 +74,9 @@ class Watch:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="watch", daemon=True)
 
-    def start(self) -> None:
-        """Begin to watch."""
+    def start(self, step: int = 0) -> None:
+        """Begin to watch a run that stands at a step."""
+        self.step = self._seen_step = step
         self._since = time.monotonic()
         self._thread.start()
 
@@ -110,11 +111,11 @@ class Watch:
                 self._look_at_disk()
 
     def _look_at_clock(self, now: float) -> None:
-        steps = self.steps
-        if steps != self._seen_steps:
+        step = self.step
+        if step != self._seen_step:
             if not self._stalled:  # what a stall took is no measure of what is usual
-                self._gaps.append((now - self._since) / (steps - self._seen_steps))
-            self._seen_steps, self._since = steps, now
+                self._gaps.append((now - self._since) / max(1, step - self._seen_step))
+            self._seen_step, self._since = step, now
             if self._stalled:
                 self._stalled = False
                 self._tell("alert_over", "stall", "steps are being completed again")

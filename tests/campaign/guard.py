@@ -1,23 +1,29 @@
-"""`python -m tests.campaign.guard`: provoke each cause of the guard in a real run; one line of JSON each.
+"""`python -m tests.campaign.guard [WORD]`: provoke each cause of the guard in a real run; one line of JSON each.
 
 A line says which alert came, at which step, how many steps and seconds after the provocation, and what the policy did.
-The task is the toy of the engine's tests; `rate_too_high` is a run of the task multiplication besides.
+With a word only cases whose name holds it. The task is the toy of the engine's tests; one case is a
+run of the task multiplication.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.errors import HeatsError, MachineError
+from engine.errors import HeatsError
+from engine.store.metrics import JsonLinesTail
 from engine.store.paths import RunPaths
 from engine.store.records import Event
 from engine.store.summary import summarize
@@ -137,8 +143,7 @@ def _report(run: RunPaths, case: Case, told: list[Event]) -> dict[str, Any]:
 def _moment(run: RunPaths, step: int) -> float | None:
     """When a step was completed, shadowed or not."""
     for attempt in run.attempts():
-        for line in attempt.metrics.read_text().splitlines():
-            record = json.loads(line)
+        for record in JsonLinesTail(attempt.metrics).read():  # on a full disk its last line is torn
             if record["step"] == step and "train/loss" in record:
                 return float(record["time"])
     return None
@@ -157,26 +162,36 @@ def preflight_case(root: Path) -> dict[str, Any]:
 
 
 def full_disk_case(folder: Path) -> dict[str, Any]:
-    """A disk of 1 MiB that another program fills while a run trains on it."""
+    """A disk of 1 MiB that is filled while a run trains on it: there is room for the next save, and not for many."""
     from tests.engine.train.toy import make_run, train_toy
 
-    case = Case("full_disk", "disk", {"toy.hang_at": 43, "toy.hang_seconds": 12.0, "checkpoint.wait_seconds": 0}, 43)
+    case = Case("full_disk", "disk", {"toy.hang_at": 43, "toy.hang_seconds": 15.0, "checkpoint.wait_seconds": 0}, 43)
     disk = folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
         return {"case": case.name, "skipped": "mounting isn't allowed here"}
+    filled: list[float] = []
+
+    def fill() -> None:
+        while not (run.checkpoints / "step-00000040").exists():
+            time.sleep(0.01)
+        (disk / "filling").write_bytes(bytes(shutil.disk_usage(disk).free - 40_000))
+        filled.append(time.time())
+
     try:
         values = STEPS | case.values
         run = make_run(disk / "runs", values)
-        filler = "import sys, time; time.sleep(6); f = open(sys.argv[1], 'wb'); f.write(bytes(2 << 20))"
-        filling = subprocess.Popen([sys.executable, "-c", filler, str(disk / "filling")], stderr=subprocess.DEVNULL)
-        try:
-            train_toy(run, values)
-        except MachineError:
-            pass  # the last checkpoint can't be saved, and the run says so
-        filling.wait()
-        return {"case": case.name, "cause": case.cause} | _report(run, case, alerts(run, case.cause))
+        thread = threading.Thread(target=fill)
+        thread.start()
+        train_toy(run, values)
+        thread.join()
+        report = _report(run, case, alerts(run, case.cause))
+        return (
+            {"case": case.name, "cause": case.cause}
+            | report
+            | {"seconds_after": round(alerts(run, case.cause)[0].time - filled[0], 3)}
+        )
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=False)
 
@@ -201,16 +216,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="heats-guard-") as folder:
         os.environ |= {"HEATS_LOCK_DIR": f"{folder}/locks", "XDG_CACHE_HOME": f"{folder}/cache"}
         root = Path(folder)
-        work: list[Callable[[], dict[str, Any]]] = [lambda case=case: run_case(case, root / "runs") for case in CASES]  # type: ignore[misc]
-        work += [
-            lambda: preflight_case(root / "runs"),
-            lambda: full_disk_case(root),
-            lambda: rate_case(root / "runs"),
-        ]
-        for run_one in work:
-            report = run_one()
-            broken += bool(report.get("broken"))
-            print(json.dumps(report), flush=True)
+        work: dict[str, Callable[[], dict[str, Any]]] = {
+            case.name: functools.partial(run_case, case, root / "runs") for case in CASES
+        }
+        work["fp16_defect, pre-flight"] = lambda: preflight_case(root / "runs")
+        work["full_disk"] = lambda: full_disk_case(root)
+        work["rate_1000_times_too_high, multiplication, stop"] = lambda: rate_case(root / "runs")
+        for name, run_one in work.items():
+            if not sys.argv[1:] or sys.argv[1] in name:
+                report = run_one()
+                broken += bool(report.get("broken"))
+                print(json.dumps(report), flush=True)
     return 1 if broken else 0
 
 
