@@ -245,7 +245,7 @@ class Recorder:
                 raise
             return False
         self._saved_step = state.step
-        self.watch.look_at_disk_soon()
+        self.watch.saved(folder)
         self.metrics.flush()
         self.events.write("checkpoint", state.step, reason=reason, seconds=time.monotonic() - began)
         log.debug("saved %s (%s)", folder.name, reason)

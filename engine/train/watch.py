@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import shutil
 import threading
 import time
@@ -68,9 +70,10 @@ class Watch:
         self._longest = {EVALUATION: 0.0, SAVE: 0.0}
         self._seen_step = 0
         self._since = time.monotonic()
+        self._warm = False
         self._stalled = False
         self._disk_alarm = False
-        self._disk_looked = 0.0
+        self._disk_looked = -math.inf
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="watch", daemon=True)
 
@@ -97,9 +100,15 @@ class Watch:
             self._longest[place] = max(self._longest[place], time.monotonic() - began)
             self.place, self._since = before, time.monotonic()
 
+    def saved(self, folder: Path) -> None:
+        """A checkpoint was saved: the next will be as large; the room that is left is looked at at the next poll."""
+        with contextlib.suppress(OSError):
+            self.needed_bytes = sum(entry.stat().st_size for entry in os.scandir(folder))
+        self.look_at_disk_soon()
+
     def look_at_disk_soon(self) -> None:
-        """A checkpoint was saved: look at the room that is left at the next poll."""
-        self._disk_looked = 0.0
+        """Look at the room that is left at the next poll."""
+        self._disk_looked = -math.inf
 
     def _work(self) -> None:
         while not self._ending.wait(self._poll_seconds):
@@ -113,9 +122,9 @@ class Watch:
     def _look_at_clock(self, now: float) -> None:
         step = self.step
         if step != self._seen_step:
-            if not self._stalled:  # what a stall took is no measure of what is usual
+            if self._warm and not self._stalled:  # neither the first steps nor a stall are a measure of what is usual
                 self._gaps.append((now - self._since) / max(1, step - self._seen_step))
-            self._seen_step, self._since = step, now
+            self._seen_step, self._since, self._warm = step, now, True
             if self._stalled:
                 self._stalled = False
                 self._tell("alert_over", "stall", "steps are being completed again")

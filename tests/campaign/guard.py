@@ -176,7 +176,7 @@ def full_disk_case(folder: Path) -> dict[str, Any]:
     def fill() -> None:
         while not (run.checkpoints / "step-00000040").exists():
             time.sleep(0.01)
-        (disk / "filling").write_bytes(bytes(shutil.disk_usage(disk).free - 40_000))
+        (disk / "filling").write_bytes(bytes(shutil.disk_usage(disk).free - 120_000))
         filled.append(time.time())
 
     try:
