@@ -129,12 +129,75 @@ class CheckpointSection(Section):
 
 
 class GuardSection(Section):
-    """What watches over the run."""
+    """What watches over the run, and what it does about what it finds.
 
+    Figures are read and decisions fall every train.log_every steps, so that a run can be repeated to the last bit.
+    Whatever is found leaves an alert. skip: the update is dropped. cut_lr: the learning rate is multiplied by
+    cut_factor and recovers. rollback: back to the last good checkpoint, past the batches since. stop: the run fails.
+    """
+
+    non_finite: Literal["skip", "cut_lr", "rollback", "stop"] = "skip"
+    """The loss or a gradient is NaN or infinite. Such an update is always dropped, or the weights would be lost.
+    (Overflows under fp16 are the loss scaler's daily work: there only the loss counts.)"""
+    explosion: Literal["ignore", "alert", "skip", "cut_lr", "rollback", "stop"] = "alert"
+    """The loss is far above its running level."""
+    norm_outlier: Literal["ignore", "alert", "skip", "cut_lr", "rollback", "stop"] = "alert"
+    """The norm of the gradient is far above its running level."""
+    skipped: Literal["alert", "cut_lr", "rollback", "stop"] = "stop"
+    """max_skipped updates in a row were dropped."""
+    dead_scale: Literal["ignore", "alert", "rollback", "stop"] = "alert"
+    """The loss scale of fp16 has fallen below 1."""
+    no_weight_moved: Literal["ignore", "alert", "stop"] = "alert"
+    """No weight has changed for moved_every steps."""
+    share: Literal["ignore", "alert", "stop"] = "alert"
+    """One loss term has more than share_limit of the gradient, or a share is NaN. Needs share_every."""
+    worse_than_chance: Literal["ignore", "alert", "stop"] = "alert"
+    """After 3 epochs the evaluation's cross entropy is above that of guessing. Needs a task that says its classes."""
+    stall: Literal["ignore", "alert", "stop"] = "alert"
+    """No step was completed for stall_seconds, or for ten times as long as is usual in this run."""
+    disk: Literal["ignore", "alert"] = "alert"
+    """There is no room for the next checkpoint."""
+    window: Annotated[int, Field(ge=8, le=100_000)] = 100
+    """Accepted steps from whose losses and norms the running levels are taken."""
+    sigmas: PositiveFloat = 10.0
+    """How many robust deviations above its running median a loss or norm is too much."""
     max_skipped: PositiveInt = 20
-    """The run ends as failed after this many optimizer steps in a row were skipped for non-finite gradients."""
+    """How many dropped updates in a row are too many."""
+    moved_every: NonNegativeInt = 0
+    """Steps between looks at whether any weight has changed; 0 is an epoch, at least 20 and at most 1,000 steps."""
+    cut_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """cut_lr: what the learning rate is multiplied by."""
+    recover_steps: NonNegativeInt = 500
+    """cut_lr: steps until the rate is what it was; 0 never. After as many quiet steps cuts and rollbacks are forgotten.
+    """
+    cooldown_steps: NonNegativeInt = 50
+    """Quiet steps after which an alert is over, and steps before an action is taken again."""
+    max_cuts: NonNegativeInt = 4
+    """The run fails when more cuts than this would be needed."""
+    max_rollbacks: NonNegativeInt = 3
+    """The run fails when more rollbacks than this would be needed."""
+    keep_emergency: NonNegativeInt = 2
+    """Emergency checkpoints that are kept, made before a cut, a rollback or a stop. Never resumed from unasked."""
+    stall_seconds: PositiveFloat = 120.0
+    """The least time without a step that counts as a stall."""
+    preflight: bool = True
+    """Before the first step, send one batch forward and back through each loss term, and refuse to start if a
+    gradient isn't finite. Changes no bit of the training."""
     share_every: NonNegativeInt = 0
     """Steps between measurements of each loss term's share of the gradient norm; 0 for never."""
+    share_limit: Share = 0.99
+    """The share of the gradient above which a loss term drowns the others."""
+
+    def policies(self) -> dict[str, str]:
+        """What is done about each cause."""
+        return {name: value for name, value in self.model_dump().items() if name in GUARD_CAUSES}
+
+
+GUARD_CAUSES = (
+    "non_finite", "explosion", "norm_outlier", "skipped", "dead_scale", "no_weight_moved", "share",
+    "worse_than_chance", "stall", "disk",
+)  # fmt: skip
+"""What the guard looks for: the options of its section that are policies."""
 
 
 class EvaluationSection(Section):
@@ -186,6 +249,13 @@ class TaskConfig(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     guard: GuardSection = GuardSection()
     data: DataSection = DataSection()
+
+    @model_validator(mode="after")
+    def _rollbacks_need_checkpoints(self) -> TaskConfig:
+        causes = [cause for cause, policy in self.guard.policies().items() if policy == "rollback"]
+        if causes and not self.train.save_every:
+            raise ValueError(f"guard.{causes[0]} = rollback needs checkpoints to go back to: train.save_every is 0")
+        return self
 
     def slug(self) -> str:
         """The few options worth seeing in a run's id, such as `latent-d384-l4-n8`."""

@@ -205,6 +205,8 @@ def resume(
     from_step: int | None = None,
     accept_settings: bool = False,
     notify: str | None = None,
+    reset_scaler: bool = False,
+    emergency: bool = False,
 ) -> Started:
     """Start a new attempt of a run from its newest valid checkpoint, or from the one of `from_step`.
 
@@ -215,6 +217,8 @@ def resume(
         accept_settings: resume although settings that change bits (torch version, threads, ...) differ.
         notify: the command to tell of alerts and of the end; HEATS_NOTIFY where it is None. The one of an earlier
             attempt isn't taken over: a folder from elsewhere must not bring commands with it.
+        reset_scaler: start with a fresh loss scale (fp16) instead of the saved one.
+        emergency: resume from the newest emergency checkpoint, or from the one of `from_step`.
 
     Raises:
         HeatsError: it is still running, already finished, or the checkpoint asked for can't be used.
@@ -234,6 +238,8 @@ def resume(
     descriptor = _take_lock(store, run)
     try:
         wanted = "latest" if from_step is None else str(from_step)
+        if emergency:
+            wanted = "emergency" if from_step is None else f"emergency-{from_step}"
         choice = choose(run, wanted, config.evaluation.best_mode)
         step = choice.checkpoint.step if choice.checkpoint else 0
         if step >= config.train.max_steps:
@@ -259,6 +265,7 @@ def resume(
             git_commit=state.commit,
             code=str(code) if code else None,
             notify=_notify_command(notify),
+            reset_scaler=reset_scaler,
         )
         _start(attempt, record, descriptor)
     finally:

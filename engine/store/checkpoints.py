@@ -240,7 +240,8 @@ def choose(run: RunPaths, wanted: str = "latest", best_mode: str = "min") -> Cho
 
     Args:
         run: whose checkpoints.
-        wanted: `latest`, `best`, or a step. `latest` passes over damaged ones to the next older; the others don't.
+        wanted: `latest`, `best`, a step, `emergency` (the newest of these), or `emergency-STEP`. `latest` passes over
+            damaged ones to the next older; the others don't.
         best_mode: whether less (`min`) or more (`max`) of the run's metric is better.
 
     Raises:
@@ -253,6 +254,8 @@ def choose(run: RunPaths, wanted: str = "latest", best_mode: str = "min") -> Cho
         chosen = best(checkpoints, best_mode)
         if chosen is None:
             raise HeatsError("no evaluated checkpoint is there", place=run.id, remedy="choose latest or a step")
+    elif wanted.startswith("emergency"):
+        chosen = _emergency(run, checkpoints, wanted.removeprefix("emergency").removeprefix("-"))
     else:
         chosen = _at_step(run, checkpoints, wanted)
     problems = verify(chosen)
@@ -302,6 +305,16 @@ def _latest(run: RunPaths, checkpoints: list[Checkpoint]) -> Choice:
             return Choice(checkpoint, tuple(passed_over))
         passed_over.append(f"step {checkpoint.step}: {problems[0]}")
     return Choice(None, tuple(passed_over))
+
+
+def _emergency(run: RunPaths, checkpoints: list[Checkpoint], step: str) -> Checkpoint:
+    there = [item for item in checkpoints if item.emergency]
+    found = [item for item in there if not step or step == str(item.step)]
+    if not found:
+        which = f" of step {step}" if step else ""
+        steps = f"there are steps {', '.join(str(item.step) for item in there)}" if there else None
+        raise HeatsError(f"no emergency checkpoint{which} is there", place=run.id, remedy=steps)
+    return found[-1]
 
 
 def _at_step(run: RunPaths, checkpoints: list[Checkpoint], wanted: str) -> Checkpoint:

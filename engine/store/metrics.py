@@ -17,6 +17,8 @@ from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.records import read_launch
 
 _CHUNK_BYTES = 1 << 22
+ROLLED_BACK = "rolled_back_from"
+"""A record with this key holds no figure: training went back to the record's step, and what is past it is shadowed."""
 
 
 class JsonLinesTail:
@@ -102,7 +104,8 @@ class Series:
 class RunHistory:
     """A run's effective history: one continuous curve a metric, whatever the number of attempts.
 
-    What an earlier attempt logged past the step from which a later one resumed is shadowed, never deleted.
+    What an earlier attempt logged past the step from which a later one resumed is shadowed, never deleted; so is what
+    an attempt itself logged past the step to which it rolled back.
     Call `refresh` to take in what is new; nothing is parsed twice.
     """
 
@@ -150,6 +153,9 @@ class RunHistory:
     def _take(self, record: dict[str, Any]) -> None:
         step = record.pop("step")
         time = decode_number(record.pop("time", None)) or 0.0
+        if ROLLED_BACK in record:
+            self._cut_after(step)
+            return
         for name, raw in record.items():
             value = decode_number(raw)
             if value is None:

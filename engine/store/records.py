@@ -62,6 +62,7 @@ class LaunchRecord:
     overrides: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     accept_settings: bool = False
+    reset_scaler: bool = False
     grace_seconds: float = 120.0
     launcher_pid: int | None = None
     supervisor_pid: int | None = None

@@ -12,6 +12,7 @@ import orjson
 from engine.store import reading
 from engine.store.evidence import gather
 from engine.store.files import decode_number, encode_number
+from engine.store.metrics import ROLLED_BACK
 from engine.store.paths import EVENTS_FILE, EXIT_FILE, LAUNCH_FILE, METRICS_FILE, NOTES_FILE, RUN_FILE, RunPaths
 from engine.store.queue import QUEUE_FILE
 from engine.store.records import (
@@ -218,7 +219,7 @@ class _History:
         trained: int | None = None
         alerts: list[str] = []
         for name, _, step, facts in reversed(self.events):
-            if step is not None and step > self.step:
+            if step is not None and step > self.step and name not in _REMARKS:
                 self.step = step
             if name in _TELLING:
                 figures = facts.get("metrics")
@@ -257,7 +258,7 @@ def _read_attempts(run: RunPaths, numbers: list[int], problems: list[str]) -> _H
         if launch is not None and launch.resumed_from_step is not None:
             start = launch.resumed_from_step
             history.events = [event for event in history.events if event.step is None or event.step <= start]
-        history.events += events
+        history.events = _without_rolled_back(history.events + events)
         history.last_attempt = events
         history.launch = launch
         for key, change in launch.overrides.items() if launch is not None and launch.overrides else ():
@@ -282,6 +283,22 @@ def _is_unreadable(path: str) -> bool:
     return False
 
 
+def _without_rolled_back(events: list[Event]) -> list[Event]:
+    """Leave out what lies past the step of a rollback that came after it; alerts stay, for they say why."""
+    if not any(event.name == "rolled_back" for event in events):
+        return events
+    kept: list[Event] = []
+    for event in events:
+        if event.name == "rolled_back" and event.step is not None:
+            kept = [item for item in kept if item.step is None or item.step <= event.step or item.name in _REMARKS]
+        kept.append(event)
+    return kept
+
+
+_REMARKS = ("alert", "alert_over", "rolled_back")
+"""Events that say something of the run, and are no progress of it."""
+
+
 def _numbers(content: Any) -> dict[str, float]:
     if not isinstance(content, dict):
         return {}
@@ -302,7 +319,10 @@ def _metric_tail(run: RunPaths, numbers: list[int], history: _History) -> _Tail:
     """The last values of the metrics, from the end of the newest attempt's log that has any."""
     tail = _Tail()
     start = history.launch.resumed_from_step if history.launch else None
+    rolled_back = False
     for number in reversed(numbers):
+        if rolled_back:  # older figures may lie past the step that it went back to
+            break
         if number != numbers[-1] and start is not None:
             # Nothing logged yet since the resume: what came before its resume point still holds.
             tail.step = start
@@ -314,6 +334,9 @@ def _metric_tail(run: RunPaths, numbers: list[int], history: _History) -> _Tail:
             if type(step) is not int or not 0 <= step < 2**63:
                 continue
             tail.step = max(tail.step, step)
+            if ROLLED_BACK in record:
+                rolled_back = True
+                break
             time = decode_number(record.pop("time", None))
             if time is not None:
                 if tail.time is None:
@@ -344,7 +367,8 @@ def _status(
     # The engine's own word beats all other evidence but a new place in the queue, so no other is gathered.
     if final is not None and not os.path.exists(f"{run.folder}/{QUEUE_FILE}"):
         return decide(Evidence(now=final.time, launch=history.launch, final_event=final))
-    last = history.last_attempt[-1].time if history.last_attempt else None
+    # That the guard has raised an alert is no progress: a stall would end with its own alert.
+    last = max((event.time for event in history.last_attempt if event.name not in _REMARKS), default=None)
     progress = max((time for time in (tail.time, last) if time is not None), default=None)
     evidence = gather(
         run,

@@ -15,7 +15,7 @@ from engine.store.stored_config import effective_config
 from engine.train import log as logs
 from engine.train.control import PREEMPTED_EXIT_CODE, Control, LeaveNow
 from engine.train.events import EventLog
-from engine.train.guard import TooManySkips
+from engine.train.guard import GuardStopped
 from engine.train.loop import train
 from engine.train.recorder import Recorder
 from engine.train.task import TaskFactory
@@ -52,13 +52,20 @@ def train_attempt(
         return 1
     recorder = Recorder(run, attempt, config, control, events, launch.resumed_from_step)
     try:
-        outcome = train(config, task, recorder, resume_from=checkpoint, accept_settings=launch.accept_settings)
+        outcome = train(
+            config,
+            task,
+            recorder,
+            resume_from=checkpoint,
+            accept_settings=launch.accept_settings,
+            reset_scaler=launch.reset_scaler,
+        )
     except LeaveNow:
         log.info("leaving at once, as asked")
         recorder.saver.abandon()
         recorder.end("stopped", recorder.last_step or start, reason="left at once, without a last checkpoint")
         return 0
-    except (HeatsError, TooManySkips) as error:  # what a user can put right needs no traceback
+    except (HeatsError, GuardStopped) as error:  # what a user can put right needs no traceback
         log.error("%s", error)
         recorder.end("failed", recorder.last_step or start, error=str(error))
         return 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
-from collections import deque
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from engine.config.sections import ClipSection
 from engine.train.guard import Flag
+from engine.train.window import SortedWindow
 
 
 class Clipper:
@@ -51,39 +50,12 @@ class Clipper:
         self._window.restore([float.fromhex(value) for value in state["window"]])
 
 
-class _HostWindow:
-    """For a CPU: a sorted list, microseconds a step where a tensor's quantile takes a hundred."""
-
-    def __init__(self, size: int) -> None:
-        self._newest: deque[float] = deque(maxlen=size)
-        self._sorted: list[float] = []
-
-    def quantile(self, share: float, empty: float) -> float:
-        if not self._sorted:
-            return empty
-        place = share * (len(self._sorted) - 1)
-        below = int(place)
-        above = min(below + 1, len(self._sorted) - 1)
-        return self._sorted[below] + (place - below) * (self._sorted[above] - self._sorted[below])
+class _HostWindow(SortedWindow):
+    """For a CPU, where reading a norm costs nothing."""
 
     def add(self, norm: Tensor, bad: Flag) -> None:
         if not bad:
-            self._push(norm.item())
-
-    def _push(self, value: float) -> None:
-        if len(self._newest) == self._newest.maxlen:
-            del self._sorted[bisect_left(self._sorted, self._newest[0])]
-        self._newest.append(value)
-        insort(self._sorted, value)
-
-    def values(self) -> list[float]:
-        return list(self._newest)
-
-    def restore(self, values: list[float]) -> None:
-        self._newest.clear()
-        self._sorted.clear()
-        for value in values if self._newest.maxlen else ():
-            self._push(value)
+            self.push(norm.item())
 
 
 class _DeviceWindow:
@@ -110,5 +82,6 @@ class _DeviceWindow:
     def restore(self, values: list[float]) -> None:
         size = len(self._ring)
         kept = values[-size:] if size else []
+        self._ring.fill_(math.nan)  # a rollback restores into a ring that was in use
         self._ring[: len(kept)] = torch.tensor(kept)
         self._next.fill_(len(kept) % size if size else 0)

@@ -52,6 +52,11 @@ class IndexLoader:
             assert end is not None
             position = end
 
+    def one_batch(self, position: int) -> Batch:
+        """The batch at a position, gathered in this process; the stream isn't touched."""
+        epoch, index, indices = next(_work(self, position))
+        return self.data.gather(indices, BatchKey(self.seed, epoch, index))
+
     def _epoch_end(self, position: int) -> int:
         return (position // self.batches_per_epoch + 1) * self.batches_per_epoch
 

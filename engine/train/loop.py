@@ -15,19 +15,24 @@ from torch import Tensor, nn
 from engine.config.sections import TaskConfig
 from engine.errors import HeatsError
 from engine.store.checkpoints import Checkpoint
-from engine.train import determinism, optim
-from engine.train.checkpoint import Loaded
+from engine.train import determinism, optim, preflight
+from engine.train.chance import suspicion, worse_than_guessing
+from engine.train.checkpoint import Loaded, model_tensors, optimizer_tensors
 from engine.train.evaluation import evaluate
 from engine.train.figures import StepFigures
-from engine.train.guard import Flag, TooManySkips, step_unless
+from engine.train.guard import Flag, GuardStopped, step_unless
+from engine.train.guard_policy import Decision
 from engine.train.loader import IndexLoader, to_device
 from engine.train.precision import Precision, choose_dtype
 from engine.train.recorder import Recorder
+from engine.train.rollback import roll_back
 from engine.train.schedule import learning_rate
 from engine.train.shares import gradient_shares
 from engine.train.startup import skip_compiler_import
-from engine.train.state import TrainState
+from engine.train.state import TrainState, refuse_non_finite
 from engine.train.task import Batch, StepContext, Task
+from engine.train.watch import BATCH, EVALUATION, STEP, Watch
+from engine.train.weights import fingerprint
 
 _READ_SECONDS = 1.0
 log = logging.getLogger("heats")
@@ -49,6 +54,7 @@ def train(
     *,
     resume_from: Checkpoint | None = None,
     accept_settings: bool = False,
+    reset_scaler: bool = False,
 ) -> Outcome:
     """Train a task to its last step, or until the recorder's control asks to end.
 
@@ -58,10 +64,11 @@ def train(
         recorder: where figures, events and checkpoints go, and whence requests come.
         resume_from: continue from this checkpoint, to the last bit as if never interrupted.
         accept_settings: continue although bit-relevant settings differ from the checkpoint's.
+        reset_scaler: continue with a fresh loss scale.
 
     Raises:
-        HeatsError: the checkpoint can't be used.
-        TooManySkips: the gradients stay non-finite.
+        HeatsError: the checkpoint can't be used, or a loss term can't be trained.
+        GuardStopped: the guard has ended the run.
     """
     if not config.train.compile:
         skip_compiler_import()
@@ -83,65 +90,115 @@ def train(
     state = TrainState(config, task, model, optimizer, precision, device)
     loader = IndexLoader(data, config.train.batch_size, config.seed, config.data)
     determinism.seed_everything(config.seed)
+    model.train()
     if resume_from is not None:
         loaded = Loaded(resume_from)
         _compare_settings(loaded.settings, settings, accept_settings)
-        state.load(loaded)
+        if resume_from.emergency:
+            refuse_non_finite(loaded)
+        state.load(loaded, reset_scaler=reset_scaler)
+    steps_per_epoch = max(1, loader.batches_per_epoch // config.train.accumulation)
+    state.guard.begin(steps_per_epoch, lambda: fingerprint(parameters))
     recorder.begin(state, settings, len(data), loader.batches_per_epoch)
+    watch = recorder.watch
+    if config.guard.preflight and resume_from is None:
+        context = StepContext(0, config.train.max_steps, device, state.generator)
+        preflight.check(state, to_device(loader.one_batch(0), device), context)
 
     batches = loader.batches(state.position)
     figures = StepFigures(device)
+    measured: dict[str, float] = {}
     last_read = time.monotonic()
-    model.train()
     asked = recorder.control.ending  # while torch was imported, say
     if asked is not None:
         return Outcome(asked, state.step)
     while state.step < config.train.max_steps:
-        lr = learning_rate(config, state.step)
+        lr = learning_rate(config, state.step) * state.guard.policy.lr_multiplier(state.step)
         context = StepContext(state.step, config.train.max_steps, device, state.generator)
         measure_shares = config.guard.share_every and state.step % config.guard.share_every == 0
-        loss, terms = _backward(config, task, state, batches, context, device, bool(measure_shares))
+        for parameter in parameters:
+            parameter.grad = None
+        loss, terms = _backward(config, task, state, batches, context, device, watch, bool(measure_shares))
         bad, norm, bound = _update(state, parameters, loss, lr)
         state.step += 1
+        watch.step = state.step
 
         row: dict[str, float | Tensor] = {"train/loss": loss, "train/lr": lr, "train/grad_norm": norm}
         if bound is not None:
             row["train/clip_bound"] = bound
         row["train/skipped"] = bad
         if precision.scaler is not None:
-            row["train/loss_scale"] = precision.scaler.get_scale()
+            row["train/loss_scale"] = precision.scale()
         figures.add(state.step, row | terms | context.figures)
         due = state.step % config.train.log_every == 0 or state.step == config.train.max_steps
         if due or time.monotonic() - last_read > _READ_SECONDS:
-            recorder.record(figures.read(), to_tensorboard=due)
+            _read(figures, state, recorder, to_tensorboard=due)
             last_read = time.monotonic()
         if due:  # decisions fall at fixed steps only, or a run couldn't be repeated
-            recorder.guard_report(state.guard.report(), state.step)
+            decision = state.guard.decide(state.step, lambda: fingerprint(parameters))
+            if _follow(decision, state, settings, recorder):
+                continue
 
         improved = False
         metric = None
+        measured = {}
         if _evaluation_due(config, state, loader.batches_per_epoch):
-            recorder.record(figures.read())
-            measured = evaluate(task, model, "val", device, precision)
+            _read(figures, state, recorder)
+            with watch.doing(EVALUATION):
+                measured = evaluate(task, model, "val", device, precision)
             metric = measured.get(config.evaluation.best_metric)
             improved = state.best.take(metric, state.step)
             recorder.evaluated(measured, state, improved)
+            if task.num_classes is not None:
+                epochs = state.position / loader.batches_per_epoch
+                finding = worse_than_guessing(task, measured, state.step, epochs)
+                _follow(state.guard.judge_evaluation(state.step, finding), state, settings, recorder)
+        if _due_by_config(config, state, improved):
+            state.guard.anchor(state.step)
         ending = recorder.control.ending_at(state.step)
         if state.best.exhausted and ending is None and state.step < config.train.max_steps:
+            _read(figures, state, recorder)
             recorder.save(state, settings, "final", metric)
-            recorder.record(figures.read())
             reason = f"early: no gain in {state.best.stale} evaluations"
+            _suspect(task, measured, state, recorder)
             return Outcome("finished", state.step, reason)
         save_reason = _save_reason(config, state, improved, recorder.control.save_now, ending)
         if save_reason:
-            recorder.record(figures.read())
+            _read(figures, state, recorder)
             recorder.save(state, settings, save_reason, metric)
         if ending is not None and state.step < config.train.max_steps:
             return Outcome(ending, state.step)
         if recorder.steps_taken(state.step) == 1:
             gc.collect()
             gc.freeze()  # what stands now stays: the collector needn't walk it again
+            watch.needed_bytes = _checkpoint_bytes(state)
+    _suspect(task, measured, state, recorder)
     return Outcome("finished", state.step)
+
+
+def _read(figures: StepFigures, state: TrainState, recorder: Recorder, *, to_tensorboard: bool = False) -> None:
+    """Read the figures of the steps so far, for the guard and for the record."""
+    rows = figures.read()
+    state.guard.take(rows)
+    recorder.record(rows, to_tensorboard=to_tensorboard)
+
+
+def _follow(decision: Decision, state: TrainState, settings: dict[str, Any], recorder: Recorder) -> bool:
+    """Say and do what the guard has decided; whether the run was rolled back.
+
+    Raises:
+        GuardStopped: it was to stop.
+    """
+    recorder.decided(decision, state.step)
+    if decision.finding is None:
+        return False
+    recorder.save_emergency(state, settings, decision.finding.cause)
+    if decision.action == "stop":
+        raise GuardStopped(decision.reason)
+    if decision.action == "rollback":
+        roll_back(state, recorder, decision.finding)
+        return True
+    return False
 
 
 def _backward(
@@ -151,17 +208,19 @@ def _backward(
     batches: Iterator[Batch],
     context: StepContext,
     device: torch.device,
+    watch: Watch,
     measure_shares: bool,
 ) -> tuple[Tensor, dict[str, float | Tensor]]:
     """Gradients of one optimizer step; the mean total loss and each term's mean value, detached."""
-    state.optimizer.zero_grad(set_to_none=True)
     accumulation = config.train.accumulation
     scaler = state.precision.scaler
     total: Tensor | None = None
     sums: dict[str, Tensor] = {}
     shares: dict[str, float | Tensor] = {}
     for _ in range(accumulation):
+        watch.place = BATCH
         batch = to_device(next(batches), device)
+        watch.place = STEP
         state.position += 1
         with state.precision.autocast():
             terms = task.loss(state.model, batch, context)
@@ -195,16 +254,17 @@ def _update(
     norm = torch.nn.utils.get_total_norm(gradients)
     bad = state.guard.judge(loss, norm)
     bound = state.clipper.bound(lr)
-    if bound is not None:
+    # Where the host can see that the factor is 1, multiplying by it is left out. The margin is that of torch's sum.
+    within = isinstance(bad, bool) and isinstance(bound, float) and norm.item() * (1 + 1e-6) + 1e-6 <= bound
+    if bound is not None and not within:
         # The bound may be a tensor on the device, which the signature doesn't say.
         torch.nn.utils.clip_grads_with_norm_(parameters, bound, norm)  # type: ignore[arg-type]
     for group in state.optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
+    # The scaler has unscaled: its own step would do the same, but knows nothing of updates that the guard drops.
+    step_unless(state.optimizer, bad)
     if scaler is not None:
-        scaler.step(state.optimizer)
         scaler.update()
-    else:
-        step_unless(state.optimizer, bad)
     state.clipper.accept(norm, bad)
     return bad, norm, bound
 
@@ -219,6 +279,12 @@ def _evaluation_due(config: TaskConfig, state: TrainState, batches_per_epoch: in
     return state.position // length > (state.position - config.train.accumulation) // length
 
 
+def _due_by_config(config: TaskConfig, state: TrainState, improved: bool) -> bool:
+    """Whether a checkpoint of this step is due whatever anybody asks for."""
+    every = config.train.save_every
+    return bool(every and state.step % every == 0) or (improved and config.checkpoint.keep_best > 0)
+
+
 def _save_reason(config: TaskConfig, state: TrainState, improved: bool, asked: bool, ending: str | None) -> str | None:
     if state.step == config.train.max_steps:
         return "final"
@@ -231,6 +297,18 @@ def _save_reason(config: TaskConfig, state: TrainState, improved: bool, asked: b
     return "request" if asked else None
 
 
+def _suspect(task: Task[Any], measured: dict[str, float], state: TrainState, recorder: Recorder) -> None:
+    facts = suspicion(task, measured)
+    if facts is not None:
+        recorder.suspect(state.step, facts)
+
+
+def _checkpoint_bytes(state: TrainState) -> int:
+    module = state.task.trainable_module(state.model)
+    tensors = [*model_tensors(module)[0].values(), *optimizer_tensors(state.optimizer, module).values()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def _compare_settings(saved: dict[str, Any], here: dict[str, Any], accepted: bool) -> None:
     differing = [f"{key} {saved.get(key)!r} -> {here[key]!r}" for key in here if saved.get(key) != here[key]]
     if not differing:
@@ -241,4 +319,4 @@ def _compare_settings(saved: dict[str, Any], here: dict[str, Any], accepted: boo
     log.warning("%s (accepted)", text)
 
 
-__all__ = ["Outcome", "TooManySkips", "train"]
+__all__ = ["GuardStopped", "Outcome", "train"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 
 from engine.store.files import encode_number
+from engine.store.metrics import ROLLED_BACK
 from engine.train.appender import LineAppender
 from engine.train.tensorboard import EventWriter
 
@@ -64,6 +65,10 @@ class MetricsWriter:
         """
         self._rows.append((step, time.time() if moment is None else moment, figures, tensorboard))
 
+    def roll_back(self, step: int, from_step: int) -> None:
+        """Say that what was recorded past a step no longer counts: readers shadow it, TensorBoard purges it."""
+        self._rows.append((step, time.time(), {ROLLED_BACK: float(from_step)}, True))
+
     def flush(self) -> None:
         """Write everything logged so far before returning."""
         self._drain()
@@ -96,7 +101,9 @@ class MetricsWriter:
             assert self._tensorboard_folder is not None
             self._tensorboard = EventWriter(self._tensorboard_folder, self._purge_step)
         for step, moment, figures, wanted in rows:
-            if wanted:
+            if ROLLED_BACK in figures:
+                self._tensorboard.purge(step + 1)
+            elif wanted:
                 self._tensorboard.write(step, moment, figures)
         self._tensorboard.flush()
 

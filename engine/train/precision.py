@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -30,6 +31,15 @@ class Precision:
         self.dtype = dtype
         self._device = device
         self.scaler = torch.amp.GradScaler(device.type) if dtype == "fp16" else None
+
+    def scale(self) -> float | Tensor:
+        """The loss scale, without waiting for the device; 1 where nothing is scaled."""
+        if self.scaler is None:
+            return 1.0
+        if self._device.type == "cpu":
+            return self.scaler.get_scale()
+        kept: Tensor = self.scaler._get_scale_async()  # type: ignore[assignment]
+        return kept.clone()  # it is changed in place
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context for forward passes; nothing at fp32."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from typing import Any
 
 from engine.config.sections import TaskConfig
+from engine.store import checkpoints as stored
+from engine.store import retention
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.train import checkpoint
 from engine.train.control import Control, LeaveNow
 from engine.train.events import EventLog
 from engine.train.figures import Row
-from engine.train.guard import GuardReport
+from engine.train.guard_policy import Decision, Finding
 from engine.train.metrics import MetricsWriter
 from engine.train.saving import Notice, Saver
 from engine.train.state import TrainState
+from engine.train.watch import SAVE, Watch
 
 log = logging.getLogger("heats")
 _LOG_SECONDS = 10.0
@@ -49,9 +53,11 @@ class Recorder:
         self.control = control
         self.events = events
         self.metrics = MetricsWriter(attempt.metrics, run.tensorboard, resumed_from_step, control.look)
+        self.watch = Watch(config.guard, run.folder, self._tell, self._give_up)
         self.saver = Saver(
-            run, attempt.number, config, events, self._tell_of_saves, self.metrics.flush, resumed_from_step
-        )
+            run, attempt.number, config, events, self._tell_of_saves, self.metrics.flush, self.watch.saved,
+            resumed_from_step,
+        )  # fmt: skip
         self._first_step = resumed_from_step or 0
         self._resumed_from = resumed_from_step
         self.last_step: int | None = None
@@ -80,6 +86,7 @@ class Recorder:
         size = f"{parameters:,} parameters, {samples:,} samples, {self.config.train.max_steps:,} steps"
         log.info("%s: %s, %s on %s", start, size, settings["dtype"], settings["device"])
         self._last_logged = (time.monotonic(), state.step)
+        self.watch.start(state.step)
 
     def steps_taken(self, step: int) -> int:
         """Optimizer steps of this attempt so far."""
@@ -113,12 +120,51 @@ class Recorder:
             self.alert("disk", f"figures can't be written ({error.strerror}); they are kept in memory", step)
         self._log_alarm = error is not None
 
-    def guard_report(self, report: GuardReport, step: int) -> None:
-        """Say what the guard has seen since the last reading."""
-        if report.new:
-            many = f"{report.new} steps were" if report.new > 1 else "a step was"
-            message = f"{many} skipped: loss or gradient not finite ({report.total} so far, {report.streak} in a row)"
-            self.alert("non_finite", message, step, skipped=report.total, streak=report.streak)
+    def decided(self, decision: Decision, step: int) -> None:
+        """Say what the guard has to say."""
+        for note in decision.notes:
+            if note.event == "alert":
+                self.alert(note.cause, note.message, step, **note.facts)
+            else:
+                self.alert_over(note.cause, note.message, step, **note.facts)
+        if decision.action == "cut_lr" and decision.finding is not None:
+            log.warning("the learning rate is cut at step %s (%s)", f"{step:,}", decision.finding.cause)
+            self.events.write("lr_cut", step, cause=decision.finding.cause, factor=self.config.guard.cut_factor)
+
+    def rolled_back(self, state: TrainState, from_step: int, finding: Finding, batches: int) -> None:
+        """The state of an earlier checkpoint is back: everything past its step is shadowed from here on.
+
+        Checkpoints of the stretch that was given up go first: were this process killed right after, none of them could
+        be taken for the newest.
+        """
+        step = state.step
+        for found in stored.scan(self.run):
+            if not found.emergency and found.step > step:
+                with contextlib.suppress(OSError):
+                    retention.remove(found)
+        message = f"rolled back from step {from_step:,} to {step:,}, past {batches:,} batches: {finding.message}"
+        log.warning("%s", message)
+        self.metrics.roll_back(step, from_step)
+        self.metrics.flush()
+        self.events.write(
+            "rolled_back", step, from_step=from_step, cause=finding.cause, batches=batches, message=message
+        )
+        self.saver.went_back(step)
+        self._last_figures.clear()
+        self._best = {"step": float(state.best.step), self.config.evaluation.best_metric: state.best.value}
+        if not state.best.step:
+            self._best = {}
+        self._last_logged = (time.monotonic(), step)
+
+    def good_checkpoints(self) -> dict[int, stored.Checkpoint]:
+        """By step, the checkpoints that a rollback may go back to; one that is being saved is waited for."""
+        self.saver.join()
+        return {item.step: item for item in stored.scan(self.run) if item.usable}
+
+    def suspect(self, step: int, facts: dict[str, Any]) -> None:
+        """The run has finished, but hardly learnt anything."""
+        log.warning("suspect: %s", facts["message"])
+        self.events.write("suspect", step, **facts)
 
     def evaluated(self, measured: dict[str, float], state: TrainState, improved: bool) -> None:
         """Take in an evaluation."""
@@ -142,18 +188,45 @@ class Recorder:
             MachineError: it is the run's last checkpoint, and there was no room for it for a long time.
         """
         self.control.save_now = False
-        self.saver.save(state, settings, reason, metric)
+        with self.watch.doing(SAVE):
+            self.saver.save(state, settings, reason, metric)
+
+    def save_emergency(self, state: TrainState, settings: dict[str, Any], cause: str) -> None:
+        """Keep the state as it is, apart from the others; nothing resumes from it unasked. Never raises."""
+        if not self.config.guard.keep_emergency:
+            return
+        began = time.monotonic()
+        with self.watch.doing(SAVE):
+            saved = self.saver.save(state, settings, "emergency", None)
+        if saved:
+            self.events.write("emergency", state.step, cause=cause, seconds=time.monotonic() - began)
 
     def alert(self, cause: str, message: str, step: int, **facts: Any) -> None:
         """Tell people that something is wrong."""
         log.warning("alert (%s) at step %s: %s", cause, f"{step:,}", message)
         self.events.write("alert", step, cause=cause, message=message, **facts)
 
+    def alert_over(self, cause: str, message: str, step: int, **facts: Any) -> None:
+        """Tell people that something is no longer wrong."""
+        log.info("alert over (%s) at step %s: %s", cause, f"{step:,}", message)
+        self.events.write("alert_over", step, cause=cause, message=message, **facts)
+
     def _tell_of_saves(self, notice: Notice) -> None:
         self.alert("disk", notice.message, notice.step, **notice.facts)
 
+    def _tell(self, event: str, cause: str, message: str, **facts: Any) -> None:
+        tell = self.alert if event == "alert" else self.alert_over
+        tell(cause, message, self.watch.step, **facts)
+
+    def _give_up(self, reason: str) -> None:
+        """End the process from the watch's thread: the training thread is stuck and can't be asked to."""
+        self.saver.abandon()
+        self.end("failed", self.watch.step, error=reason)
+        os._exit(1)
+
     def end(self, word: str, step: int, **facts: Any) -> None:
         """Write the last word, with the last figures, and close everything. A save under way is waited for."""
+        self.watch.close()
         try:
             self.saver.join()
         except LeaveNow:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from engine.config.sections import TaskConfig
@@ -56,6 +57,7 @@ class Saver:
         events: where `checkpoint` is written.
         alert: tells people; called in the training thread only.
         flush: writes all figures so far; called before a checkpoint becomes visible.
+        saved: told of each new checkpoint's folder, in either thread.
         resumed_from_step: its checkpoint is never deleted.
     """
 
@@ -67,6 +69,7 @@ class Saver:
         events: EventLog,
         alert: Callable[[Notice], None],
         flush: Callable[[], None],
+        saved: Callable[[Path], None],
         resumed_from_step: int | None = None,
     ) -> None:
         self._run = run
@@ -75,11 +78,11 @@ class Saver:
         self._events = events
         self._alert = alert
         self._flush = flush
+        self._saved = saved
         self._resumed_from = resumed_from_step
         self._newest = resumed_from_step or None
         self._notices: deque[Notice] = deque()
         self._full = False
-        self._nearly_full = False
         self._abandoned = threading.Event()
         self._commit = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
@@ -88,7 +91,7 @@ class Saver:
         self._sets = 0
         self._cramped = False
 
-    def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> None:
+    def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> bool:
         """Save a checkpoint and let old ones go. A failing disk is an alert, and training goes on.
 
         Emergency and last checkpoints are safe when this returns; the others are if nothing is told of them.
@@ -98,6 +101,9 @@ class Saver:
             settings: the bit-relevant settings.
             reason: see `checkpoint.About`.
             metric: the value of the run's best metric at this step, if evaluated.
+
+        Returns:
+            False where it has failed already.
 
         Raises:
             MachineError: it is the run's last checkpoint, and there was no room for it for a long time.
@@ -110,14 +116,13 @@ class Saver:
             self.join()
         emergency = reason == "emergency"
         if self._newest == state.step and not emergency:
-            return
+            return True
         contents = Contents(state.task.trainable_module(state.model), state.optimizer, state.to_json())
         about = About(state.step, self._attempt, reason, settings, metric, emergency)
         buffers = self._buffers(contents) if beside else None
         if buffers is None:
             self.join()
-            self._save_now(contents, about, began)
-            return
+            return self._save_now(contents, about, began)
         waited = time.monotonic() - began
         pieces = contents.copied(buffers)
         facts = {"stall": time.monotonic() - began} | ({"waited": waited} if waited > 0.01 else {})
@@ -125,6 +130,12 @@ class Saver:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint-writer")
         self._jobs.append(self._executor.submit(self._save_beside, pieces, about, began, facts, buffers))
+        return True
+
+    def went_back(self, step: int) -> None:
+        """The run was rolled back to the checkpoint of this step: later ones are no more."""
+        self.join()
+        self._newest = step
 
     def hear(self) -> None:
         """Tell people what has gone wrong beside training. Cheap; for step boundaries.
@@ -192,7 +203,7 @@ class Saver:
 
     # --- writing, in either thread ---
 
-    def _save_now(self, contents: Contents, about: About, began: float) -> None:
+    def _save_now(self, contents: Contents, about: About, began: float) -> bool:
         last = about.reason in LAST
         deadline = time.monotonic() + (self._config.checkpoint.wait_seconds if last else 0.0)
         pieces = contents.in_place()
@@ -202,13 +213,13 @@ class Saver:
                 self._write(pieces, about, began, {})
                 if not about.emergency:
                     self._newest = about.step
-                return
+                return True
             except MachineError as error:
                 self._failed(error, about)
                 if last_try and last:
                     raise
                 if not last:
-                    return
+                    return False
             finally:
                 self.hear()
             time.sleep(min(_RETRY_SECONDS, max(0.0, deadline - time.monotonic())))
@@ -241,21 +252,13 @@ class Saver:
             )
             log.debug("saved %s (%s)", folder.name, about.reason)
             self._let_go()
-        self._look_ahead(checkpoint.space_needed(pieces), about.step)
+        self._saved(folder)
 
     def _failed(self, error: MachineError, about: About) -> None:
         if not self._full:  # one alert an episode, however many saves fail in it
             self._notices.append(Notice(str(error), about.step))
         self._full = True
         log.debug("%s", error)
-
-    def _look_ahead(self, needed: int, step: int) -> None:
-        free = checkpoint.free_space(self._run)
-        short = free is not None and free < 2 * needed
-        if short and not self._nearly_full:
-            message = f"the disk has no room for two more checkpoints: one needs {needed:,} bytes and {free:,} are free"
-            self._notices.append(Notice(message, step, {"needed": needed, "free": free}))
-        self._nearly_full = short
 
     def _let_go(self) -> None:
         options, mode = self._config.checkpoint, self._config.evaluation.best_mode
@@ -268,6 +271,7 @@ class Saver:
             keep_every=options.keep_every,
             best_mode=mode,
             protected_steps=protected,
+            keep_emergency=self._config.guard.keep_emergency,
         )
         for old in leaving:
             with contextlib.suppress(OSError):  # what can't go now goes after the next save

@@ -13,6 +13,9 @@ def gradient_shares(terms: LossTerms, model: nn.Module) -> dict[str, float | Ten
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     norms = {}
     for name, (weight, value) in terms.items():
+        if not value.requires_grad:  # a term that hangs on no weight moves none
+            norms[name] = torch.zeros((), device=value.device)
+            continue
         gradients = torch.autograd.grad(weight * value.float(), parameters, retain_graph=True, allow_unused=True)
         norms[name] = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
     total = torch.stack(list(norms.values())).sum()

@@ -19,6 +19,8 @@ from engine.train.precision import Precision
 from engine.train.task import Task
 
 _TASK_STREAM = 0x7A51
+_DEAD_SCALE = 2.0**-40
+"""No gradient needs a loss scale below this: only a loss whose gradient is never finite drives it there."""
 
 
 @dataclass
@@ -96,8 +98,12 @@ class TrainState:
             "random": random_state.capture(),
         }
 
-    def load(self, loaded: Loaded) -> None:
+    def load(self, loaded: Loaded, *, reset_scaler: bool = False) -> None:
         """Restore a checkpoint. The global generators come last: nothing may be drawn before the first batch.
+
+        Args:
+            loaded: the checkpoint.
+            reset_scaler: start with a fresh loss scale instead of the saved one.
 
         Raises:
             HeatsError: something is missing, doesn't fit, or can't be trained on from.
@@ -109,7 +115,7 @@ class TrainState:
             _check_names(state["optimizer_tensors"], loaded)
             self.step = state["step"]
             self.position = state["position"]
-            self._load_scaler(state["scaler"])
+            self._load_scaler(None if reset_scaler else state["scaler"])
             self.clipper.load_state_dict(state["clipper"])
             self.guard.load_state_dict(state["guard"])
             self.best.load_state_dict(state["best"])
@@ -128,12 +134,26 @@ class TrainState:
         if scaler is None or saved is None:
             return
         values = {key: float.fromhex(value) if isinstance(value, str) else value for key, value in saved.items()}
-        if values["scale"] == 0:
+        if not values["scale"] >= _DEAD_SCALE:
             raise HeatsError(
-                "the loss scale in this checkpoint has fallen to 0, which turns weights into NaN",
-                remedy="resume from an earlier step with --from",
+                f"the loss scale in this checkpoint has fallen to {values['scale']:.3g}, which turns weights into NaN",
+                remedy="mend the loss that drove it there, and start with a fresh one: heats resume RUN --reset-scaler",
             )
         scaler.load_state_dict(values)
+
+
+def refuse_non_finite(loaded: Loaded) -> None:
+    """An emergency checkpoint may hold anything: only finite weights and moments can be trained on from.
+
+    Raises:
+        HeatsError: naming the first tensor that isn't finite.
+    """
+    for name, tensor in (loaded.model | loaded.optimizer).items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise HeatsError(
+                f"the emergency checkpoint of step {loaded.step} can't be trained on from: `{name}` is not finite",
+                remedy="resume without --emergency",
+            )
 
 
 def _check_names(expected: list[str], loaded: Loaded) -> None:

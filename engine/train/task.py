@@ -69,6 +69,13 @@ class StepContext:
 class Task(ABC, Generic[ConfigType]):
     """One kind of training. Subclasses hold no state that influences training except through `state_dict`."""
 
+    num_classes: int | None = None
+    """How many classes a task of classification tells apart: then the guard knows what guessing would give."""
+    cross_entropy_figure: str = "cross_entropy"
+    """Which figure of `evaluate` is the mean cross entropy over the classes, in nats."""
+    accuracy_figure: str = "accuracy"
+    """Which figure of `evaluate` is the share of samples that are classified right."""
+
     def __init__(self, config: ConfigType) -> None:
         self.config = config
 

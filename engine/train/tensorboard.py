@@ -23,7 +23,7 @@ class EventWriter:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._event, self._summary, self._session = event_pb2.Event, summary_pb2.Summary, event_pb2.SessionLog
         self._file: Any = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -32,8 +32,7 @@ class EventWriter:
             self._records = RecordWriter(self._file)
             self._put(self._event(wall_time=time.time(), file_version="brain.Event:2"))
             if purge_step is not None:
-                start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-                self._put(self._event(wall_time=time.time(), step=purge_step, session_log=start))
+                self.purge(purge_step)
             self._file.flush()
         except OSError:
             self._give_up()
@@ -42,6 +41,11 @@ class EventWriter:
         """One event with all figures of a step."""
         values = [self._summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
         self._put(self._event(wall_time=moment, step=step, summary=self._summary(value=values)))
+
+    def purge(self, step: int) -> None:
+        """Tell TensorBoard to drop what was written of this step and later ones."""
+        start = self._session(status=self._session.START)
+        self._put(self._event(wall_time=time.time(), step=step, session_log=start))
 
     def flush(self) -> None:
         """Make what was written visible to readers."""

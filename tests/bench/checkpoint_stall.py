@@ -106,7 +106,7 @@ class Beside:
         self._run = run
         self._state = State(model, optimizer)
         self._events = EventLog(run.folder / "events.jsonl")
-        self._saver = Saver(run, 1, TaskConfig(), self._events, lambda _: None, lambda: None)
+        self._saver = Saver(run, 1, TaskConfig(), self._events, lambda _: None, lambda: None, lambda _: None)
         self._steps = Steps()
         self.first = self._save()  # goes without the kept memory, which is made meanwhile
         self._saver.join()

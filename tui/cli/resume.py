@@ -23,6 +23,12 @@ def command(
         bool, typer.Option("--accept-settings", help="Go on although torch, device or the like give other bits now.")
     ] = False,
     notify: Notify = None,
+    reset_scaler: Annotated[
+        bool, typer.Option("--reset-scaler", help="Start with a fresh loss scale (fp16) where the saved one is dead.")
+    ] = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="Go on from an emergency checkpoint: the newest, or that of --from.")
+    ] = False,
     follow: Follow = None,
     bell: Bell = False,
     as_json: AsJson = False,
@@ -38,5 +44,7 @@ def command(
         from_step=from_step,
         accept_settings=accept_settings,
         notify=notify,
+        reset_scaler=reset_scaler,
+        emergency=emergency,
     )
     report_started(started, follow, as_json, bell=bell)

@@ -375,3 +375,19 @@ def test_a_long_log_is_read_whole(run: RunPaths) -> None:
     found = history(run)
     assert found.last_step == 20_000
     assert sum(len(series) for series in found.series.values()) == 100_000
+
+
+def test_what_lies_past_the_step_of_a_rollback_is_shadowed_at_once_and_for_good(run: RunPaths) -> None:
+    attempt = add_attempt(run)
+    log_steps(attempt, range(1, 21), **{"val/loss": 1.0})
+    live = history(run)
+    with attempt.metrics.open("a") as file:
+        file.write(json.dumps({"step": 12, "time": 1.0, "rolled_back_from": 20.0}) + "\n")
+    assert live.refresh()
+    assert (live.last_step, steps_of(live, "val/loss")) == (12, list(range(1, 13)))
+    log_steps(attempt, range(13, 16))
+    live.refresh()
+    for found in (live, history(run)):
+        assert steps_of(found) == list(range(1, 16))
+        assert steps_of(found, "val/loss") == list(range(1, 13))
+        assert "rolled_back_from" not in found.series

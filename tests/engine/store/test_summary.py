@@ -323,3 +323,34 @@ def test_a_shared_store_lists_although_some_runs_belong_to_others() -> None:
     problems = [problem for _, _, found in listed for problem in found]
     assert problems.count("run.json can't be read (Permission denied)") == 2
     assert "run.json is damaged" not in problems
+
+
+def test_a_rollback_takes_back_steps_and_figures_but_not_the_alerts_that_say_why(store: Store) -> None:
+    run = make_run(store)
+    attempt = add_attempt(run)
+    log_event(attempt, "training", 0, total_steps=100)
+    log_event(attempt, "evaluated", 10, metrics={"val/loss": 2.0}, best={"step": 10, "val/loss": 2.0})
+    log_event(attempt, "evaluated", 20, metrics={"val/loss": 1.0}, best={"step": 20, "val/loss": 1.0})
+    log_event(attempt, "alert", 20, cause="explosion", message="the loss is 1e9")
+    log_steps(attempt, range(1, 21), **{"val/loss": 1.0})
+    with attempt.metrics.open("a") as file:
+        file.write(json.dumps({"step": 10, "time": 1.7e9 + 21, "rolled_back_from": 20.0}) + "\n")
+    log_event(attempt, "rolled_back", 10, from_step=20)
+    found = look(run)
+    assert (found.step, found.metrics, found.best["step"]) == (10, {"val/loss": 2.0}, 10)
+    assert found.alerts == ("the loss is 1e9",)
+    log_steps(attempt, range(11, 14))
+    found = look(run)
+    assert found.step == 13
+    assert found.metrics["val/loss"] == 2.0
+
+
+def test_an_alert_is_no_sign_of_progress(store: Store) -> None:
+    run = make_run(store)
+    attempt = add_attempt(run, trainer_pid=os.getpid(), trainer_ticks=None, started=time.time() - 1000)
+    log_event(attempt, "training", 0, total_steps=100, time=time.time() - 1000)
+    with attempt.metrics.open("a") as file:
+        for step in range(1, 5):
+            file.write(json.dumps({"step": step, "time": time.time() - 600 + step, "train/loss": 1.0}) + "\n")
+    log_event(attempt, "alert", 4, cause="stall", message="no step was completed for 130 s")
+    assert look(run).status is State.STALLED

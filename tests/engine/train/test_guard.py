@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from torch import nn
 from engine.config.sections import GuardSection, OptimSection
 from engine.store.metrics import RunHistory
 from engine.store.records import read_events
-from engine.train.guard import Guard, TooManySkips, skip_on_device, step_unless
+from engine.train.figures import Row
+from engine.train.guard import Guard, GuardStopped, skip_on_device, step_unless
 from engine.train.optim import build_optimizer, decay_groups
 from tests.engine.train.toy import make_run, train_toy
 
@@ -67,19 +67,20 @@ def test_the_skip_on_the_device_leaves_everything_and_a_good_step_is_a_plain_one
     assert _snapshot(model, optimizer) == _snapshot(plain_model, plain)
 
 
-class _Device(Guard):
-    """The accelerator's arithmetic, on a CPU."""
+def _guards(**options: Any) -> tuple[Guard, Guard]:
+    """One on the host, and one with the accelerator's arithmetic on a CPU."""
+    section = GuardSection.model_validate(options)
+    return Guard(section, CPU), Guard(section, torch.device("meta"))
 
-    def __init__(self) -> None:
-        super().__init__(GuardSection(), torch.device("meta"))
-        self._streak = torch.zeros((), dtype=torch.int64)
-        self._total = torch.zeros((), dtype=torch.int64)
+
+def _row(step: int, loss: float = 1.0, norm: float = 1.0, skipped: bool = False) -> Row:
+    return Row(step, 0.0, {"train/loss": loss, "train/grad_norm": norm, "train/skipped": float(skipped)})
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 1.0])
 @pytest.mark.parametrize("norm", [math.nan, math.inf, 1.0])
 def test_only_finite_loss_and_norm_are_good(loss: float, norm: float) -> None:
-    for guard in (Guard(GuardSection(), CPU), _Device()):
+    for guard in _guards():
         bad = guard.judge(torch.tensor(loss), torch.tensor(norm))
         assert bool(bad) == (not (math.isfinite(loss) and math.isfinite(norm)))
 
@@ -87,7 +88,7 @@ def test_only_finite_loss_and_norm_are_good(loss: float, norm: float) -> None:
 def test_a_streak_ends_the_run_with_the_reason(store_root: Path) -> None:
     run = make_run(store_root)
     values = {"toy.poison_from": 4, "toy.poison_to": 24, "guard.max_skipped": 6}
-    with pytest.raises(TooManySkips, match=r"\d+ optimizer steps in a row were skipped"):
+    with pytest.raises(GuardStopped, match=r"\d+ optimizer steps in a row were skipped"):
         train_toy(run, values)
     events, _ = read_events(run.attempt(1).events)
     alerts = [event for event in events if event.name == "alert"]
@@ -106,13 +107,31 @@ def test_skipped_steps_are_logged_and_nan_is_not_hidden(store_root: Path) -> Non
     assert len(history.series["train/loss"]) == 24
 
 
-@pytest.mark.parametrize("make", [lambda: Guard(GuardSection(), CPU), _Device], ids=["cpu", "accelerator"])
-def test_counters_survive_a_round_trip(make: Callable[[], Guard]) -> None:
-    guard = make()
-    for bad in (True, False, True, True):
-        guard.judge(torch.tensor(math.nan if bad else 0.0), torch.tensor(1.0))
-    state: dict[str, Any] = copy.deepcopy(guard.state_dict())
-    assert state == {"streak": 2, "total": 3}
-    other = make()
+def test_updates_above_a_level_are_dropped_on_the_host_and_on_the_device_alike() -> None:
+    for guard in _guards(explosion="skip", norm_outlier="skip", window=20):
+        guard.take([_row(step, 2.0 + 0.01 * (step % 7), 1.0 + 0.1 * (step % 5)) for step in range(1, 21)])
+        guard.decide(20, str)
+        for loss, norm, bad in [(2.0, 1.0, False), (50.0, 1.0, True), (2.0, 500.0, True), (-50.0, 1.0, False)]:
+            assert bool(guard.judge(torch.tensor(loss), torch.tensor(norm))) is bad, (loss, norm)
+
+
+def test_without_the_policy_nothing_finite_is_dropped() -> None:
+    for guard in _guards():
+        guard.take([_row(step) for step in range(1, 31)])
+        guard.decide(30, str)
+        assert not bool(guard.judge(torch.tensor(1e30), torch.tensor(1e30)))
+
+
+def test_all_state_survives_a_round_trip() -> None:
+    guard, other = _guards(moved_every=10)
+    guard.begin(5, lambda: "before")
+    guard.take([_row(step, loss=math.nan if step in (3, 4) else 1.0, skipped=step in (3, 4)) for step in range(1, 21)])
+    guard.decide(20, lambda: "after")
+    guard.anchor(20)
+    guard.take([_row(21), _row(22, loss=math.inf, skipped=True)])
+    state = json.loads(json.dumps(guard.state_dict()))
+    assert (state["streak"], state["total"], state["anchors"], state["fingerprint"]) == (0, 2, [20], "after")
+    assert len(state["pending"]) == 2
     other.load_state_dict(state)
-    assert other.report().new == 0  # what was reported before the resume isn't news again
+    assert json.loads(json.dumps(other.state_dict())) == state
+    assert guard.decide(22, str) == other.decide(22, str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,24 @@ class ToySection(Section):
     """The loss is NaN from this step on (-1: never)."""
     poison_to: int = -1
     """... up to before this one."""
+    nan_batches: tuple[int, int] = (-1, -1)
+    """Batches from ... up to before ... (over the whole run) hold NaN."""
+    wild_batches: tuple[int, int] = (-1, -1)
+    """The targets of these are a hundred times as large."""
+    hang_at: int = -1
+    """Gathering this batch takes hang_seconds."""
+    hang_seconds: float = 0.0
+    """How long the loader hangs."""
+    distance: Literal["none", "naive", "repaired"] = "none"
+    """A further loss term over distances between rows; naive is the fp16 defect: sqrt(0) on the diagonal."""
+    distance_weight: float = 1.0
+    """The weight of that term."""
+    classes: int = 0
+    """The task says that it tells so many classes apart (0: it says nothing)."""
+    val_cross_entropy: float = 0.5
+    """What evaluations say of it."""
+    val_accuracy: float = 0.9
+    """Likewise."""
     mode: Literal["linear", "conv"] = "linear"
     """Which model."""
     metric: Literal["falling", "rising"] = "falling"
@@ -48,7 +67,8 @@ class ToyConfig(TaskConfig):
 class ToyData:
     """Noise added to fixed samples, from the batch's own generator: augmentation in miniature."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: ToySection) -> None:
+        self.options = options
         generator = torch.Generator().manual_seed(7)
         self.x = torch.randn(SAMPLES, 2, 4, 4, generator=generator)
         self.y = self.x.flatten(1)[:, :3].sin().sum(1)
@@ -57,8 +77,16 @@ class ToyData:
         return SAMPLES
 
     def gather(self, indices: Tensor, key: BatchKey) -> Batch:
-        x = self.x[indices]
-        return {"x": x + 0.1 * torch.randn(x.shape, generator=key.generator()), "y": self.y[indices]}
+        x, y = self.x[indices], self.y[indices]
+        x = x + 0.1 * torch.randn(x.shape, generator=key.generator())
+        options, position = self.options, key.epoch * (SAMPLES // 10) + key.index
+        if options.nan_batches[0] <= position < options.nan_batches[1]:
+            x = x * float("nan")
+        if options.wild_batches[0] <= position < options.wild_batches[1]:
+            y = y * 100
+        if position == options.hang_at:
+            time.sleep(options.hang_seconds)
+        return {"x": x, "y": y}
 
 
 class ToyTask(Task[ToyConfig]):
@@ -68,6 +96,7 @@ class ToyTask(Task[ToyConfig]):
         super().__init__(config)
         self.calls = 0
         self.evaluations = 0
+        self.num_classes = config.toy.classes or None
 
     def build_model(self) -> nn.Module:
         if self.config.toy.mode == "conv":
@@ -77,23 +106,44 @@ class ToyTask(Task[ToyConfig]):
         return nn.Sequential(nn.Flatten(), nn.Linear(32, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 1))
 
     def build_data(self) -> ToyData:
-        return ToyData()
+        return ToyData(self.config.toy)
 
     def loss(self, model: nn.Module, batch: Batch, context: StepContext) -> LossTerms:
         self.calls += 1
         drawn = random.random() + float(np.random.rand()) + float(torch.rand((), generator=context.generator))
         context.figures["train/drawn"] = drawn
-        error = (model(batch["x"]).squeeze(1).float() - batch["y"]).square().mean()
+        answer = model(batch["x"])
+        error = (answer.squeeze(1).float() - batch["y"]).square().mean()
         toy = self.config.toy
         if toy.poison_from <= context.step < toy.poison_to:
             error = error * float("nan")
-        return {"error": (1.0, error), "size": (0.01 * self.calls, sum(p.square().sum() for p in model.parameters()))}
+        size = torch.stack([p.square().sum() for p in model.parameters()]).sum()
+        terms: LossTerms = {"error": (1.0, error), "size": (0.01 * self.calls, size)}
+        if toy.distance != "none":
+            terms["distance"] = (toy.distance_weight, self._distance(answer))
+        return terms
+
+    def _distance(self, rows: Tensor) -> Tensor:
+        """The mean distance between rows, as relational distillation wants it."""
+        if self.config.toy.distance == "naive":
+            # Under autocast all of this is fp16, in which 1e-12 is zero: the root's slope at the diagonal is infinite.
+            apart_by = rows - rows.t()
+            return (apart_by * apart_by + 1e-12).sqrt().mean()
+        with torch.autocast(rows.device.type, enabled=False):
+            values = rows.float()
+            square = (values.unsqueeze(0) - values.unsqueeze(1)).square().sum(-1)
+            apart = ~torch.eye(len(values), dtype=torch.bool)
+            return (square[apart] + 1e-8).sqrt().mean()
 
     def evaluate(self, model: nn.Module, split: str, device: torch.device) -> dict[str, float]:
         self.evaluations += 1
         torch.rand(3)  # a careless task: the loop must not let this change training
         sign = 1 if self.config.toy.metric == "rising" else -1
-        return {"loss": float(next(model.parameters()).float().square().mean()), "score": float(sign * self.calls)}
+        figures = {"loss": float(next(model.parameters()).float().square().mean()), "score": float(sign * self.calls)}
+        toy = self.config.toy
+        if toy.classes:
+            figures |= {"cross_entropy": toy.val_cross_entropy, "accuracy": toy.val_accuracy}
+        return figures
 
     def state_dict(self) -> dict[str, Any]:
         return {"calls": self.calls}
@@ -132,11 +182,13 @@ def train_toy(
     *,
     stop_at: int | None = None,
     from_step: int | None = None,
+    wanted: str = "latest",
     accept_settings: bool = False,
+    reset_scaler: bool = False,
 ) -> tuple[Outcome, ToyTask]:
     """One attempt in this process; later ones resume."""
     config = resolve(ToyConfig, BASE | (values or {}))
-    chosen: Checkpoint | None = choose(run, "latest" if from_step is None else str(from_step)).checkpoint
+    chosen: Checkpoint | None = choose(run, wanted if from_step is None else str(from_step)).checkpoint
     attempt = claim_attempt(run)
     start = chosen.step if chosen else None
     folder = chosen.folder.name if chosen else None
@@ -145,7 +197,9 @@ def train_toy(
     task = ToyTask(config)
     recorder = Recorder(run, attempt, config, Control(run, attempt.number, stop_at), EventLog(attempt.events), start)
     try:
-        outcome = train(config, task, recorder, resume_from=chosen, accept_settings=accept_settings)
+        outcome = train(
+            config, task, recorder, resume_from=chosen, accept_settings=accept_settings, reset_scaler=reset_scaler
+        )
     except BaseException as error:
         recorder.end("failed", recorder.last_step or 0, error=str(error))
         raise

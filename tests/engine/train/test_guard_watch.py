@@ -1,0 +1,108 @@
+"""The thread beside training: a loader that hangs and a disk that fills are told while training can't."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config.sections import GuardSection
+from engine.store.records import read_events
+from engine.train.watch import EVALUATION, SAVE, Watch
+from tests.engine.train.told import alerts, events
+from tests.engine.train.toy import make_run, train_toy
+from tests.support import wait_until
+
+
+def test_a_hung_loader_is_told_while_it_hangs_and_when_it_is_over(store_root: Path) -> None:
+    run = make_run(store_root)
+    train_toy(run, {"toy.hang_at": 14, "toy.hang_seconds": 2.5, "guard.stall_seconds": 0.7, "train.log_every": 1})
+    told = alerts(run, "stall")  # on a busy machine another step may have taken too long as well
+    (alert,) = [event for event in told if "the data loader gives no batch" in event.facts["message"]]
+    assert alert.step == 14
+    assert events(run, "alert_over")[-1].time > alert.time
+
+
+_HANG = """
+import sys
+from pathlib import Path
+from tests.engine.train.toy import make_run, train_toy
+run = make_run(Path(sys.argv[1]))
+print(run.folder, flush=True)
+train_toy(run, {"toy.hang_at": 14, "toy.hang_seconds": 600.0, "guard.stall_seconds": 0.7, "guard.stall": "stop"})
+"""
+
+
+@pytest.mark.slow
+def test_a_stall_may_end_the_run_as_failed(store_root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _HANG, str(store_root)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    last = read_events(Path(done.stdout.split()[0]) / "attempts" / "001" / "events.jsonl")[0][-1]
+    assert last.name == "failed"
+    assert "no step was completed" in last.facts["error"]
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str, str]] = []
+
+    def __call__(self, event: str, cause: str, message: str, **facts: Any) -> None:
+        self.said.append((event, cause, message))
+
+
+def _watch(folder: Path, told: _Told, **options: Any) -> Watch:
+    return Watch(GuardSection.model_validate(options), folder, told, lambda reason: None, poll_seconds=0.01)
+
+
+def test_a_long_evaluation_or_save_is_no_stall(tmp_path: Path) -> None:
+    told = _Told()
+    watch = _watch(tmp_path, told, stall_seconds=0.2)
+    watch.start()
+    try:
+        for place in (EVALUATION, SAVE):
+            with watch.doing(place):
+                threading.Event().wait(0.6)
+        assert told.said == []
+        wait_until(lambda: told.said)  # whereas nothing at all is one
+    finally:
+        watch.close()
+    assert told.said[0][:2] == ("alert", "stall")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    if done.returncode:
+        pytest.skip(f"mounting isn't allowed here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_is_told_before_a_save_fails_once_and_when_there_is_room(small_disk: Path) -> None:
+    told = _Told()
+    watch = _watch(small_disk, told)
+    watch.needed_bytes = 300_000
+    watch.start()
+    try:
+        watch.look_at_disk_soon()
+        (small_disk / "filling").write_bytes(bytes(700_000))  # 348,000 are left: a save would still go through
+        watch.look_at_disk_soon()
+        wait_until(lambda: told.said)
+        watch.look_at_disk_soon()
+        (small_disk / "filling").unlink()
+        watch.look_at_disk_soon()
+        wait_until(lambda: len(told.said) == 2)
+    finally:
+        watch.close()
+    assert [item[:2] for item in told.said] == [("alert", "disk"), ("alert_over", "disk")]
+    assert "a checkpoint needs 0.5 MB" in told.said[0][2]
