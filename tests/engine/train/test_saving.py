@@ -350,23 +350,6 @@ def test_a_disk_that_fills_while_it_is_written_is_told_at_the_next_boundary(
     recorder.end("stopped", 1)
 
 
-def test_a_disk_that_will_soon_be_full_is_told_in_time(small_disk: Path) -> None:
-    run = make_run(small_disk / "runs")
-    recorder, saver = _saver(run)
-    state = Stub()
-    state.model = torch.nn.Linear(150, 150)  # 90 kB
-    _fill(small_disk, 350_000)
-    for _ in range(2):
-        state.train()
-        _save(saver, state)
-        saver.join()
-    (alert,) = _events(run, "alert")  # 170 kB are left, and two more want 218
-    assert alert.step == 2
-    assert "no room for two more" in alert.facts["message"]
-    assert alert.facts["free"] < 2 * alert.facts["needed"]
-    recorder.end("stopped", state.step)
-
-
 def test_a_whole_training_on_a_full_disk_goes_on_and_says_so(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, straight = make_run(store_root), make_run(store_root)
     train_toy(straight)
