@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import HeatsError
-from engine.launch.actions import Started, begin
+from engine.launch.starting import Started, begin
 from engine.launch.worktrees import clear_worktrees, lend_worktree, make_worktree, new_worktree_path
 from engine.store.code import git
 from engine.store.paths import RunPaths, open_store

@@ -14,8 +14,8 @@ import pytest
 import engine
 from engine.errors import HeatsError
 from engine.launch import worktrees
-from engine.launch.actions import code_to_go_on_with
 from engine.launch.reproduce import plan_reproduction, reproduce
+from engine.launch.starting import code_to_go_on_with
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
 from engine.store.records import read_launch, read_run, write_run
