@@ -17,7 +17,9 @@ from tui.cli.terminal import print_json, safe
 def command(
     run: RunName,
     target: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
-    step: Annotated[str, typer.Option("--step", metavar="WHICH", help="best, latest or a step.")] = "best",
+    step: Annotated[
+        str, typer.Option("--checkpoint", "--step", metavar="WHICH", help="best, latest or a step.")
+    ] = "best",
     yes: Yes = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
