@@ -9,8 +9,8 @@ import typer
 
 from engine.store.checkpoint_export import FILES, apply_export, plan_export
 from tui import format as form
-from tui.cli.chosen import Yes, hashing, say_dry
-from tui.cli.options import AsJson, RunName, RunsDir, the_run
+from tui.cli.chosen import hashing, say_dry
+from tui.cli.options import AsJson, RunName, RunsDir, Yes, the_run
 from tui.cli.terminal import print_json, safe
 
 
