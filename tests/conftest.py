@@ -16,6 +16,9 @@ from engine.store.records import read_launch
 # Two test processes with two spinning threads each would fight for two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Programs that tests start import the code under test, whatever is installed.
+_CHECKOUT = str(Path(__file__).parent.parent)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_CHECKOUT, os.environ.get("PYTHONPATH"))))
 
 
 @pytest.fixture(autouse=True)

@@ -5,29 +5,34 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import HeatsError, MachineError
-from engine.launch.linger import logout_warning
-from engine.store import host, lock
+from engine.errors import HeatsError
+from engine.launch.starting import (
+    LET_GO_SECONDS,
+    begin,
+    code_to_go_on_with,
+    grace_seconds,
+    launch_record,
+    notify_command,
+    start,
+    start_warnings,
+)
+from engine.launch.starting import Started as Started  # what all of these give
+from engine.store import host
 from engine.store.evidence import gather, leftovers
-from engine.store.paths import AttemptPaths, RunPaths, Store, create_store, open_store, program
-from engine.store.records import LaunchRecord, read_launch, read_run, write_launch
+from engine.store.hold import may_live, refuse_if_live, take_lock
+from engine.store.paths import RunPaths, Store, create_store, open_store
+from engine.store.records import LaunchRecord, read_launch, read_run
 from engine.store.requests import clear, request_stop
 from engine.store.status import State, decide
 
 if TYPE_CHECKING:  # stopping must stay quick
     from engine.config.sections import TaskConfig
     from engine.launch.slots import Slot
-
-GRACE_SECONDS = 120.0
-_START_SECONDS = 60.0
-_LET_GO_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -52,18 +57,6 @@ class LaunchRequest:
     """Told of alerts and of the end; HEATS_NOTIFY where it is None, nobody where it is empty."""
 
 
-@dataclass(frozen=True)
-class Started:
-    """An attempt under way: its run, its folder, and what a person should know about how it came to start."""
-
-    run: RunPaths
-    attempt: AttemptPaths
-    resumed_from_step: int | None = None
-    passed_over: tuple[str, ...] = ()
-    """Newer checkpoints that can't be used, each with its reason."""
-    warnings: tuple[str, ...] = ()
-
-
 def launch(root: Path, request: LaunchRequest) -> Started:
     """Make a run in the store at `root` (made if needed) and start its first attempt under a supervisor.
 
@@ -79,7 +72,7 @@ def launch(root: Path, request: LaunchRequest) -> Started:
     if request.seed is not None:
         values["seed"] = request.seed
     config = resolve(config_class(request.task), values, place=request.place)
-    _grace_seconds()  # a mistake in it leaves no run behind
+    grace_seconds()  # a mistake in it leaves no run behind
     store = create_store(root)
     run = make_run(store, request, config)
     return begin(store, run, total_steps=config.train.max_steps, notify=request.notify)
@@ -142,7 +135,7 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
     store = open_store(run.folder.parent)
     config = effective_config(run)
     record = read_run(run.record)
-    descriptor = _take_lock(store, run)
+    descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
     try:
         slot = claim_slot()
         if slot is None:
@@ -156,7 +149,7 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
         commit = record.git_commit if record else None
         if again:
             commit = record_attempt(run, attempt, package_folder(record.task) if record else None)[0].commit
-        launched = _launch_record(
+        launched = launch_record(
             store,
             run,
             attempt,
@@ -165,37 +158,12 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
             git_commit=commit,
             environment=slot.environment(),
-            notify=_notify_command(None),
+            notify=notify_command(None),
         )
-        _start(attempt, launched, descriptor)
+        start(attempt, launched, descriptor)
     finally:
         os.close(descriptor)
-    return Started(run, attempt, step, choice.passed_over, _warnings())
-
-
-def begin(store: Store, run: RunPaths, *, total_steps: int | None, notify: str | None = None, **facts: Any) -> Started:
-    """Start the first attempt of a run that was just made.
-
-    Args:
-        store, run: the run, which has no attempt yet.
-        total_steps: how many steps it will take, if known.
-        notify: the command to tell of alerts and of the end; HEATS_NOTIFY where it is None.
-        facts: fields of its launch.json that differ from a plain launch's.
-
-    Raises:
-        MachineError: no process can be started.
-    """
-    from engine.store.create import claim_attempt
-
-    record = read_run(run.record)
-    descriptor = _take_lock(store, run)
-    try:
-        attempt = claim_attempt(run)
-        told = {"git_commit": record.git_commit if record else None, "notify": _notify_command(notify)}
-        _start(attempt, _launch_record(store, run, attempt, total_steps=total_steps, **(told | facts)), descriptor)
-    finally:
-        os.close(descriptor)
-    return Started(run, attempt, warnings=_warnings())
+    return Started(run, attempt, step, choice.passed_over, start_warnings())
 
 
 def resume(
@@ -234,8 +202,8 @@ def resume(
     store = open_store(run.folder.parent)
     before = effective_config(run)
     config = apply_overrides(before, overrides or {}, place=run.id)
-    _refuse_if_running(run)
-    descriptor = _take_lock(store, run)
+    refuse_if_live(run)
+    descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
     try:
         wanted = "latest" if from_step is None else str(from_step)
         if emergency:
@@ -253,7 +221,7 @@ def resume(
         code, code_warnings = code_to_go_on_with(run)
         made = read_run(run.record)
         state, changes = record_attempt(run, attempt, code or (package_folder(made.task) if made else None))
-        record = _launch_record(
+        record = launch_record(
             store,
             run,
             attempt,
@@ -264,13 +232,13 @@ def resume(
             accept_settings=accept_settings,
             git_commit=state.commit,
             code=str(code) if code else None,
-            notify=_notify_command(notify),
+            notify=notify_command(notify),
             reset_scaler=reset_scaler,
         )
-        _start(attempt, record, descriptor)
+        start(attempt, record, descriptor)
     finally:
         os.close(descriptor)
-    return Started(run, attempt, step, choice.passed_over, (*code_warnings, *changes, *_warnings()))
+    return Started(run, attempt, step, choice.passed_over, (*code_warnings, *changes, *start_warnings()))
 
 
 def stop(run: RunPaths, *, now: bool = False) -> None:
@@ -303,7 +271,7 @@ def stop(run: RunPaths, *, now: bool = False) -> None:
             _signal(pid, signal.SIGKILL if now else signal.SIGTERM)
             _signal(pid, signal.SIGCONT)  # one that is halted couldn't hear it
         return
-    if not (status.state.is_live or status.state is State.SILENT):
+    if not may_live(status):
         raise HeatsError(f"it is not running: it is {status.state} ({status.reason})", place=run.id)
     request_stop(run, attempt.number, now=now)
     if not (evidence.same_host and evidence.same_boot and evidence.same_namespace):
@@ -333,104 +301,6 @@ def kill_unsupervised(run: RunPaths) -> None:
     below = [pid for holder in holders for pid in host.descendants(holder)]
     for pid in {*holders, *below}:
         _signal(pid, signal.SIGKILL)
-
-
-def _take_lock(store: Store, run: RunPaths) -> int:
-    try:
-        descriptor = lock.acquire(lock.lock_path(store.id, run.id), patience_seconds=_LET_GO_SECONDS)
-    except OSError as error:
-        raise MachineError(f"its lock can't be taken ({error.strerror})", place=run.id) from error
-    if descriptor is None:
-        raise _left(run, host.lock_holders(lock.lock_path(store.id, run.id)))
-    return descriptor
-
-
-def _left(run: RunPaths, holders: Sequence[int]) -> HeatsError:
-    named = ", ".join(map(str, holders)) or "unknown"
-    return HeatsError(
-        f"processes of it are left (pid {named})", place=run.id, remedy=f"end them with `heats stop {run.id}`"
-    )
-
-
-def _refuse_if_running(run: RunPaths) -> None:
-    attempts = run.attempts()
-    if not attempts:
-        return
-    evidence = gather(run, attempts[-1], read_run(run.record))
-    status = decide(evidence)
-    if evidence.leftovers and evidence.lock_missing:  # a new lock of the same name would not show them
-        raise _left(run, evidence.leftovers)
-    if status.state.is_live or status.state is State.SILENT:
-        raise HeatsError(
-            f"it is still {status.state} ({status.reason})", place=run.id, remedy=f"stop it first: heats stop {run.id}"
-        )
-
-
-def code_to_go_on_with(run: RunPaths) -> tuple[Path | None, tuple[str, ...]]:
-    """The folder of code that the attempts so far trained with, where that isn't what is installed."""
-    launches = [read_launch(attempt.launch) for attempt in run.attempts()]
-    code = next((launch.code for launch in reversed(launches) if launch and launch.code), None)
-    if code is None or os.path.isdir(code):
-        return (Path(code) if code else None), ()
-    return None, (f"the code that it trained with has gone ({code}); it goes on with what is installed",)
-
-
-def _launch_record(store: Store, run: RunPaths, attempt: AttemptPaths, **facts: Any) -> LaunchRecord:
-    return LaunchRecord(
-        attempt=attempt.number,
-        created=time.time(),
-        host=host.host_name(),
-        boot_id=host.boot_id(),
-        pid_namespace=host.pid_namespace(),
-        command=(*program("engine.train"), str(run.folder), "--attempt", str(attempt.number)),
-        lock=str(lock.lock_path(store.id, run.id)),
-        grace_seconds=_grace_seconds(),
-        launcher_pid=os.getpid(),
-        **({"folder": os.getcwd()} | facts),
-    )
-
-
-def _grace_seconds() -> float:
-    given = os.environ.get("HEATS_GRACE_SECONDS")
-    try:
-        seconds = GRACE_SECONDS if given is None else float(given)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise HeatsError(f"HEATS_GRACE_SECONDS is {given!r}", remedy="set it to a number of seconds, or unset it")
-    return seconds
-
-
-def _notify_command(given: str | None) -> str | None:
-    command = os.environ.get("HEATS_NOTIFY", "") if given is None else given
-    return command.strip() or None
-
-
-def _start(attempt: AttemptPaths, record: LaunchRecord, lock_descriptor: int) -> None:
-    """Start the supervisor and wait until it has started the trainer."""
-    write_launch(attempt, record)
-    command = [*program("engine.launch.supervisor"), str(attempt.folder), str(lock_descriptor)]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=(lock_descriptor,),
-            timeout=_START_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineError(f"its supervisor can't be started ({error})", place=str(attempt.folder)) from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise MachineError(said[-1] if said else "its supervisor died at once", place=str(attempt.folder))
-
-
-def _warnings() -> tuple[str, ...]:
-    warning = logout_warning()
-    return (warning,) if warning else ()
 
 
 def _signal(pid: int, number: int) -> None:

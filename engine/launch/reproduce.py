@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import HeatsError
-from engine.launch.actions import Started, begin
+from engine.launch.starting import Started, begin
 from engine.launch.worktrees import clear_worktrees, lend_worktree, make_worktree, new_worktree_path
 from engine.store.code import git
 from engine.store.paths import RunPaths, open_store
@@ -106,7 +106,7 @@ def reproduce(
         plan: what to do.
         worktree: a new folder for the code, which stays; else one in the cache.
         keep_worktree: leave the one in the cache in place after the run has finished.
-        name: of the new run; else the old one's.
+        name: of the new run; else the old one's with -again behind it, so that the old one's still names one run.
         command: what the person typed.
 
     Returns:
@@ -130,7 +130,7 @@ def reproduce(
     try:
         run = create_run(
             store, task=record.task, slug=_slug(plan.run.id, record.task), config_yaml=plan.config_yaml,
-            config_hash=plan.config_hash, name=name or record.name, seed=record.seed, parent=plan.run.id,
+            config_hash=plan.config_hash, name=name or _name(record), seed=record.seed, parent=plan.run.id,
             command=command, code=code or package_folder(record.task),
         )  # fmt: skip
         if tree is not None and plan.repository is not None and worktree is None and not keep_worktree:
@@ -146,6 +146,11 @@ def reproduce(
 
 def _folder(plan: Reproduction) -> dict[str, str]:
     return {"folder": plan.folder} if plan.folder is not None else {}
+
+
+def _name(record: RunRecord) -> str | None:
+    """A run without a name of its own is called by its slug, as the new one will be."""
+    return f"{record.name}-again" if record.name and record.name not in record.id else record.name
 
 
 def _slug(run_id: str, task: str) -> str:

@@ -319,9 +319,8 @@ def _become_subreaper() -> None:
 def _environment(run_id: str, attempt: int, launch: LaunchRecord) -> dict[str, str]:
     environment = dict(os.environ) | {name: str(value) for name, value in launch.environment.items()}
     code = launch.code
-    if code is not None:  # before what is installed, and before whatever lies in the working folder
+    if code is not None:  # before what is installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (code, environment.get("PYTHONPATH"))))
-        environment["PYTHONSAFEPATH"] = "1"
     environment["HEATS_RUN_ID"] = run_id
     environment["HEATS_ATTEMPT"] = str(attempt)
     environment["PYTHONUNBUFFERED"] = "1"

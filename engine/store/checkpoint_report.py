@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,10 +139,32 @@ def pointer_problems(run: RunPaths, found: list[Checkpoint]) -> list[str]:
     return problems
 
 
-def resumes_from(run: RunPaths, found: list[Checkpoint]) -> Checkpoint | None:
+def resumes_from(run: RunPaths, found: Sequence[Checkpoint]) -> Checkpoint | None:
     """The checkpoint from which a resume would go on if its hashes are right; None for the start."""
     limit = stored.resume_limit(stored.read_pointers(run), stored.resume_points(run))
     return next((item for item in reversed(found) if item.usable and (limit is None or item.step <= limit)), None)
+
+
+def newest_usable(found: Sequence[Checkpoint]) -> Checkpoint | None:
+    """The checkpoint that `latest` means, whatever a rewind says."""
+    return next((item for item in reversed(found) if item.usable), None)
+
+
+def kinds_of(
+    item: Checkpoint, latest: Checkpoint | None, point: Checkpoint | None, best: Checkpoint | None = None
+) -> tuple[str, ...]:
+    """What a checkpoint is, in words: its part in the run, then why it was saved.
+
+    Args:
+        item: which checkpoint.
+        latest, point, best: the run's newest usable one, the one that it would resume from, and its best.
+    """
+    marks = (
+        (item is latest, "latest"), (item is best, "best"), (item is point and item is not latest, "resumes here"),
+        (item.emergency, "emergency"), (item.shadowed, "shadowed"),
+    )  # fmt: skip
+    kinds = tuple(word for on, word in marks if on)
+    return kinds + ((item.reason,) if item.reason and item.reason not in kinds else ())
 
 
 def _look(run: RunPaths, live: bool, deep: bool, advance: Callable[[int], None] | None) -> RunReport:
@@ -151,7 +173,7 @@ def _look(run: RunPaths, live: bool, deep: bool, advance: Callable[[int], None] 
     newest = max(ends, default=0)
     point = resumes_from(run, found)
     best = _best(run, found)
-    latest = next((item for item in reversed(found) if item.usable), None)
+    latest = newest_usable(found)
     reports = []
     for item in found:
         # Sizes that don't fit are said already; a link or a pipe isn't looked into.
@@ -162,12 +184,7 @@ def _look(run: RunPaths, live: bool, deep: bool, advance: Callable[[int], None] 
             problems.append(
                 f"the metrics of its attempt end before it, at step {end}" if end else "no metrics lead to it"
             )
-        marks = (
-            (item is latest, "latest"), (item is best, "best"), (item is point and item is not latest, "resumes here"),
-            (item.emergency, "emergency"), (item.shadowed, "shadowed"),
-        )  # fmt: skip
-        kinds = tuple(word for on, word in marks if on)
-        kinds += (item.reason,) if item.reason and item.reason not in kinds else ()
+        kinds = kinds_of(item, latest, point, best)
         reports.append(CheckpointReport(item, kinds, contents, tuple(problems)))
     problems = pointer_problems(run, found)
     if not live:

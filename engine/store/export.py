@@ -173,7 +173,7 @@ def _pyarrow() -> tuple[Any, Any]:
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
-        remedy = "install it with `pip install 'heats[parquet]'`, or choose csv or json"
+        remedy = "install it with `pip install pyarrow`, or choose csv or json"
         raise MachineError("Parquet needs the package pyarrow, which isn't installed", remedy=remedy) from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +142,22 @@ class Filter:
             if names:
                 several = " or ".join(f"`{name}`" for name in names[:4])
                 raise FilterError(f"`{comparison.name}` could be {several}", self.text, position, "write it in full")
+
+    def unknown_names(self, options: Iterable[str], metrics: Iterable[str]) -> list[tuple[str, str | None]]:
+        """The names that it compares but no run has, each with one that may have been meant.
+
+        Args:
+            options: the dotted keys of any run.
+            metrics: the metrics of any run.
+        """
+        known = tuple(options), tuple(metrics)
+        parts = {part for name in known[0] for part in (name, name.rpartition(".")[2])}
+        parts |= {part for name in known[1] for part in (name, name.rpartition("/")[2])}
+        found = []
+        for name in dict.fromkeys(item.name for _, item in self._comparisons if item.needs_config):
+            if values.locate(name, *known) is None and not is_ambiguous(name, *known):
+                found.append((name, next(iter(difflib.get_close_matches(name, parts, 1)), None)))
+        return found
 
 
 def parse(text: str) -> Filter:

@@ -248,5 +248,9 @@ def _may_become_store(root: Path) -> bool:
 
 
 def program(module: str) -> list[str]:
-    """The command line that runs one of our modules with this interpreter."""
-    return [sys.executable, "-m", module]
+    """The command line that runs one of our modules with this interpreter.
+
+    `-P` keeps the working folder out of the places that modules are imported from: a folder with an `engine/` of its
+    own must not decide which code trains.
+    """
+    return [sys.executable, "-P", "-m", module]

@@ -187,7 +187,7 @@ def _trainer_environment(launch: LaunchRecord | None) -> dict[str, str]:
     if code is not None:
         places.insert(0, str(code))
     defaults = {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-    return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"}
+    return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(places)}
 
 
 def _code_folder(launch: LaunchRecord | None) -> Path | None:

@@ -8,14 +8,14 @@ import typer
 
 from engine.store.checkpoint_report import CheckpointReport, RunReport, inspect
 from tui import format as form
-from tui.cli.chosen import AllRuns, RunNames, StudyName, chosen_runs, hashing
+from tui.cli.chosen import AllRuns, SomeRuns, StudyName, chosen_runs, hashing
 from tui.cli.options import AsJson, RunsDir, the_store
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import hint, paint, print_json, safe
 
 
 def command(
-    runs: RunNames = None,
+    runs: SomeRuns = None,
     everything: AllRuns = False,
     study: StudyName = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every byte and compare its hash.")] = False,

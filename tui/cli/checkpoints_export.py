@@ -9,15 +9,17 @@ import typer
 
 from engine.store.checkpoint_export import FILES, apply_export, plan_export
 from tui import format as form
-from tui.cli.chosen import Yes, hashing, say_dry
-from tui.cli.options import AsJson, RunName, RunsDir, the_run
+from tui.cli.chosen import hashing, say_dry
+from tui.cli.options import AsJson, RunName, RunsDir, Yes, the_run
 from tui.cli.terminal import print_json, safe
 
 
 def command(
     run: RunName,
     target: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.")],
-    step: Annotated[str, typer.Option("--step", metavar="WHICH", help="best, latest or a step.")] = "best",
+    step: Annotated[
+        str, typer.Option("--checkpoint", "--step", metavar="WHICH", help="best, latest or a step.")
+    ] = "best",
     yes: Yes = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,

@@ -9,13 +9,13 @@ import typer
 from engine.errors import HeatsError
 from engine.store.checkpoint_prune import PrunePlan, apply_prune, children, plan_prune
 from tui import format as form
-from tui.cli.chosen import AllRuns, RunNames, StudyName, Yes, chosen_runs, hashing, say_dry, without_live
-from tui.cli.options import AsJson, RunsDir, the_store
+from tui.cli.chosen import AllRuns, SomeRuns, StudyName, chosen_runs, hashing, say_dry, without_live
+from tui.cli.options import AsJson, RunsDir, Yes, the_store
 from tui.cli.terminal import complain, print_json, safe
 
 
 def command(
-    runs: RunNames = None,
+    runs: SomeRuns = None,
     everything: AllRuns = False,
     study: StudyName = None,
     keep_last: Annotated[

@@ -8,8 +8,8 @@ import typer
 
 from engine.store.checkpoint_moves import Move, MovePlan, apply_moves, plan_rewind
 from tui import format as form
-from tui.cli.chosen import Yes, say_dry
-from tui.cli.options import AsJson, RunName, RunsDir, the_run
+from tui.cli.chosen import say_dry
+from tui.cli.options import AsJson, RunName, RunsDir, Yes, the_run
 from tui.cli.terminal import print_json, safe
 
 

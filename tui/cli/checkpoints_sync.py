@@ -8,12 +8,12 @@ import typer
 
 from engine.store.checkpoint_moves import plan_sync
 from tui.cli.checkpoints_rewind import act_on
-from tui.cli.chosen import RunNames, StudyName, Yes, chosen_runs, hashing
-from tui.cli.options import AsJson, RunsDir, the_store
+from tui.cli.chosen import SomeRuns, StudyName, chosen_runs, hashing
+from tui.cli.options import AsJson, RunsDir, Yes, the_store
 
 
 def command(
-    runs: RunNames = None,
+    runs: SomeRuns = None,
     study: StudyName = None,
     to: Annotated[int | None, typer.Option("--to", min=1, metavar="STEP", help="This step and no other.")] = None,
     yes: Yes = False,

@@ -12,15 +12,15 @@ import typer
 
 from engine.errors import HeatsError
 from tui import format as form
+from tui.cli.options import RUNS_HELP, find_runs
 from tui.cli.terminal import can_redraw, complain, hint, is_terminal, safe
 
 if TYPE_CHECKING:  # `heats --help` has no need of the store
     from engine.store.paths import RunPaths, Store
 
-RunNames = Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Runs: ids, unique parts, names, or `last`.")]
+SomeRuns = Annotated[list[str] | None, typer.Argument(metavar="RUN", help=RUNS_HELP)]
 AllRuns = Annotated[bool, typer.Option("--all", help="Every run of the store.")]
 StudyName = Annotated[str | None, typer.Option("--study", metavar="NAME", help="Every run of this study.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only said what would be done.")]
 _DRAW_SECONDS = 0.2
 
 
@@ -30,14 +30,12 @@ def chosen_runs(store: Store, names: list[str] | None, *, everything: bool, stud
     Raises:
         HeatsError: none or several ways of naming them are used, or a name fits no run, or several.
     """
-    from engine.store.names import find_run
-
     ways = [bool(names), everything, study is not None]
     if sum(ways) != 1:
         said = "no run is named" if not any(ways) else "runs are named in more than one way"
         raise HeatsError(said, remedy="name runs, or give --all or --study NAME")
     if names:
-        return list(dict.fromkeys(find_run(store, name) for name in names))
+        return find_runs(store, names)
     from engine.store.index import list_runs
 
     runs = list_runs(store)

@@ -10,7 +10,7 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from tui.cli.launch import print_resolved
-from tui.cli.options import AsJson, Follow, RunName, RunsDir, the_run
+from tui.cli.options import AsJson, Bell, Follow, Notify, RunName, RunsDir, the_run
 from tui.cli.started import report_started
 
 
@@ -23,7 +23,9 @@ def command(
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; may be repeated.")] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
+    notify: Notify = None,
     follow: Follow = None,
+    bell: Bell = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and do nothing.")] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
@@ -47,9 +49,9 @@ def command(
     changes = given | ({} if seed is None else {"seed": str(seed)})
     request = LaunchRequest(
         task=record.task, values=flatten(apply_overrides(base, changes).model_dump()), name=name,
-        tags=tuple(tag or ()), note=note, command=("heats", *sys.argv[1:]), parent=found.id,
+        tags=tuple(tag or ()), note=note, command=("heats", *sys.argv[1:]), parent=found.id, notify=notify,
     )  # fmt: skip
     if dry_run:
         print_resolved(request, as_json)
         return
-    report_started(launch(found.folder.parent, request), follow, as_json)
+    report_started(launch(found.folder.parent, request), follow, as_json, bell=bell)

@@ -8,8 +8,7 @@ import typer
 
 from engine.store.trash import DeletePlan, delete, plan_delete
 from tui import format as form
-from tui.cli.marking import RunNames, find_runs
-from tui.cli.options import AsJson, RunsDir, Yes, the_store
+from tui.cli.options import AsJson, RunNames, RunsDir, Yes, find_runs, the_store
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import complain, glyphs, hint, print_json, safe
 
@@ -25,7 +24,7 @@ def command(
 ) -> None:
     """Move runs to the trash, whence `heats restore` brings them back. Without --yes, only say what would go."""
     store = the_store(runs_dir)
-    plan = plan_delete(store, find_runs(runs, runs_dir), silent_too=silent)
+    plan = plan_delete(store, find_runs(store, runs), silent_too=silent)
     done = yes and not plan.refused
     if done:
         for run in delete(store, plan):

@@ -11,7 +11,7 @@ import time
 
 from engine.errors import HeatsError
 from engine.store.names import find_run
-from engine.store.paths import RunPaths, create_store, default_root
+from engine.store.paths import RunPaths, create_store, default_root, program
 from engine.store.status import State
 from engine.store.summary import summarize
 from tui.cli.terminal import complain
@@ -74,7 +74,7 @@ def _type(line: str) -> int:
     words = shlex.split(line)
     assert words[0] == "heats"
     environment = os.environ | {"HEATS_RUNS_DIR": str(default_root())}
-    return subprocess.run([sys.executable, "-m", "tui.cli", *words[1:]], env=environment, check=False).returncode
+    return subprocess.run([*program("tui.cli"), *words[1:]], env=environment, check=False).returncode
 
 
 def _stop_at(run: RunPaths, step: int) -> None:
@@ -86,7 +86,7 @@ def _stop_at(run: RunPaths, step: int) -> None:
         if summary is not None and summary.status is State.RUNNING and summary.step >= step:
             break
         time.sleep(0.3)
-    command = [sys.executable, "-m", "tui.cli", "stop", run.id, "--detach", "--runs-dir", str(run.folder.parent)]
+    command = [*program("tui.cli"), "stop", run.id, "--detach", "--runs-dir", str(run.folder.parent)]
     subprocess.run(command, capture_output=True, check=False)
 
 

@@ -18,8 +18,7 @@ from engine.store.files import encode_number
 from engine.store.metrics import RunHistory
 from engine.store.paths import program
 from tui import format as form
-from tui.cli.marking import RunNames, find_runs
-from tui.cli.options import AsJson, RunsDir
+from tui.cli.options import AsJson, RunNames, RunsDir, find_runs, the_store
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import complain, hint, print_json, safe
 
@@ -48,7 +47,7 @@ def command(
 
     Seconds are those of training, without pauses between attempts.
     """
-    found = find_runs(runs, runs_dir)
+    found = find_runs(the_store(runs_dir), runs)
     if not 2 <= len(found) <= _MOST:
         what = "one run alone has nothing to compare with" if len(found) == 1 else f"{len(found)} runs are too many"
         raise HeatsError(what, remedy=f"name 2 to {_MOST} runs")

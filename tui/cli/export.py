@@ -14,17 +14,14 @@ import typer
 from engine.errors import HeatsError, MachineError
 from engine.store.export import FORMATS, WRITERS, Table, check_format, history_table, stored_options, summary_table
 from engine.store.paths import RunPaths
-from tui.cli.marking import find_runs
-from tui.cli.options import AsJson, RunsDir, the_store
+from tui.cli.options import RUNS_HELP, AsJson, RunsDir, find_runs, the_store
 from tui.cli.terminal import complain, hint, is_terminal
 
 Format = Literal["csv", "json", "parquet"]
 
 
 def command(
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN", help="Runs: ids, unique parts, names, or `last`.")
-    ] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help=RUNS_HELP)] = None,
     everything: Annotated[bool, typer.Option("--all", help="All runs of the store.")] = False,
     file_format: Annotated[
         Format | None, typer.Option("--format", help="csv, json or parquet; else by FILE's ending, else csv.")
@@ -56,7 +53,7 @@ def command(
     if output == "-" and chosen_format == "parquet" and is_terminal():
         raise HeatsError("Parquet is not for a terminal", place="--output", remedy="name a file")
     store = the_store(runs_dir)
-    found = [store.run(run_id) for run_id in store.run_ids()] if everything else find_runs(runs or [], runs_dir)
+    found = [store.run(run_id) for run_id in store.run_ids()] if everything else find_runs(store, runs or [])
     table = _summaries(found) if summary else history_table(found, metrics=metric or (), long=long)
     with _opened(output) as file:
         count = WRITERS[chosen_format](table, file)

@@ -68,8 +68,19 @@ def command(
         notes.append(f"no runs yet in {safe(str(store.root))}: `heats launch TASK` makes one")
     elif not shown and not chosen.is_empty:
         notes.append(f"none of {everything} runs fits {safe(wanted)}")
+        notes += _unknown_names(store, visible, chosen)
     for note in notes:
         print(paint(note, "dim"))
+
+
+def _unknown_names(store: Store, runs: list[Listed], chosen: Filter) -> list[str]:
+    """A word on each name in a filter that no run has: it may be misspelt."""
+    options = {name for config in config_values(store, runs).values() for name in config} if chosen.needs_config else ()
+    metrics = {name for run in runs for name in run.metrics}
+    return [
+        f"no run has an option or a metric `{safe(name)}`" + (f"; did you mean `{safe(meant)}`?" if meant else "")
+        for name, meant in chosen.unknown_names(options, metrics)
+    ]
 
 
 def fitting(store: Store, runs: list[Listed], chosen: Filter) -> list[Listed]:

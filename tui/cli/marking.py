@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from engine.errors import HeatsError
-from engine.store.names import find_run
 from engine.store.notes import edit_notes
 from engine.store.paths import RunPaths
 from engine.store.records import Notes
-from tui.cli.options import the_store
 from tui.cli.terminal import complain, print_json, safe
 
-RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs: ids, unique parts, names, or `last`.")]
 Off = Annotated[bool, typer.Option("--off", help="Take it away again.")]
-
-
-def find_runs(wanted: Sequence[str], runs_dir: Path | None) -> list[RunPaths]:
-    """The runs that words name, each once. All are found before anything is done to one.
-
-    Raises:
-        HeatsError: a word names no run, or several.
-    """
-    store = the_store(runs_dir)
-    return list(dict.fromkeys(find_run(store, word) for word in wanted))
 
 
 def mark(runs: Sequence[RunPaths], change: Callable[[Notes], Notes], as_json: bool) -> None:

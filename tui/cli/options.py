@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,8 @@ RunsDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without it, only say what would be done.")]
+RUNS_HELP = "Runs: ids, unique parts, names, or `last`."
+RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help=RUNS_HELP)]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its id, any unique part of it, its name, or `last`.")
 ]
@@ -57,3 +60,14 @@ def the_run(wanted: str, runs_dir: Path | None) -> RunPaths:
     from engine.store.names import find_run
 
     return find_run(the_store(runs_dir), wanted)
+
+
+def find_runs(store: Store, wanted: Sequence[str]) -> list[RunPaths]:
+    """The runs that words name, each once. All are found before anything is done to one.
+
+    Raises:
+        HeatsError: a word names no run, or several.
+    """
+    from engine.store.names import find_run
+
+    return list(dict.fromkeys(find_run(store, word) for word in wanted))

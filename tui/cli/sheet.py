@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from engine.store.checkpoint_report import kinds_of, newest_usable, resumes_from
 from engine.store.checkpoints import Checkpoint
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
@@ -35,7 +36,7 @@ def print_sheet(
     _print_list("problems", summary.problems, "red")
     _print_metrics(summary)
     _print_attempts(attempts)
-    _print_checkpoints(saved)
+    _print_checkpoints(run, saved)
     _print_options(options, trouble)
     print(f"\n{paint('folder', 'dim')}  {safe(str(run.folder))}")
     if attempts:
@@ -133,24 +134,23 @@ def _print_attempts(attempts: Sequence[AttemptView]) -> None:
             print(f"{_INDENT}attempt {view.number} changed {safe(key)}: {safe(shown)}")
 
 
-def _print_checkpoints(saved: Sequence[Checkpoint]) -> None:
+def _print_checkpoints(run: RunPaths, saved: Sequence[Checkpoint]) -> None:
     if not saved:
         return
-    latest = next((item for item in reversed(saved) if item.usable), None)
+    latest, point = newest_usable(saved), resumes_from(run, saved)
     table = [
         Column("checkpoint", right=True), Column("metric", right=True), Column("size", right=True),
         Column("age", right=True), Column("why", flexible=True),
     ]  # fmt: skip
     rows = []
     for item in saved:
-        words = ["can't be used" if item.problems else "", item.reason, "latest" if item is latest else ""]
-        words += ["emergency" if item.emergency else "", "shadowed by a resume" if item.shadowed else ""]
+        words = (["can't be used"] if item.problems else []) + list(kinds_of(item, latest, point))
         rows.append([
             Cell(f"step {item.step:,}"),
             Cell(form.number(item.metric)),
             Cell(form.size(item.bytes)),
             Cell(form.ago(item.created or None)),
-            Cell(safe(", ".join(word for word in words if word)), "red" if item.problems else None),
+            Cell(safe(", ".join(words)), "red" if item.problems else None),
         ])  # fmt: skip
     print(f"\n{render(table, rows, indent=_INDENT)}")
     for item in saved:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tui.cli.marking import Off, RunNames, find_runs, mark
-from tui.cli.options import AsJson, RunsDir
+from tui.cli.marking import Off, mark
+from tui.cli.options import AsJson, RunNames, RunsDir, find_runs, the_store
 
 
 def command(runs: RunNames, off: Off = False, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Star runs, or take the star away with --off."""
-    mark(find_runs(runs, runs_dir), lambda notes: replace(notes, star=not off), as_json)
+    mark(find_runs(the_store(runs_dir), runs), lambda notes: replace(notes, star=not off), as_json)

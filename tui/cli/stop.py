@@ -8,14 +8,13 @@ import typer
 
 from engine.errors import HeatsError
 from engine.launch.actions import stop
-from engine.store.names import find_run
-from tui.cli.options import RunsDir, the_store
+from tui.cli.options import RunNames, RunsDir, find_runs, the_store
 from tui.cli.stopping import wait_until_ended
 from tui.cli.terminal import complain
 
 
 def command(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs: ids, unique parts, names, or `last`.")],
+    runs: RunNames,
     now: Annotated[bool, typer.Option("--now", help="Leave without a last checkpoint.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Ask, and return at once.")] = False,
     runs_dir: RunsDir = None,
@@ -23,7 +22,7 @@ def command(
     """Stop runs cleanly: each writes a checkpoint and leaves. Stays until they have ended."""
     store = the_store(runs_dir)
     # All names first: a misspelt one must not leave half of the runs stopped.
-    chosen = list(dict.fromkeys(find_run(store, wanted) for wanted in runs))
+    chosen = find_runs(store, runs)
     asked, code = [], 0
     for run in chosen:
         try:

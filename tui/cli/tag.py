@@ -9,8 +9,8 @@ import typer
 from engine.errors import HeatsError
 from engine.store.notes import check_tag, with_tags
 from engine.store.records import read_notes
-from tui.cli.marking import find_runs, mark, show_notes
-from tui.cli.options import AsJson, RunsDir
+from tui.cli.marking import mark, show_notes
+from tui.cli.options import AsJson, RunsDir, find_runs, the_store
 
 
 def command(
@@ -36,7 +36,7 @@ def command(
     if not wanted:
         raise HeatsError("no run is named", remedy="write `heats tag RUN +TAG`")
     try:
-        runs = find_runs(wanted, runs_dir)
+        runs = find_runs(the_store(runs_dir), wanted)
     except HeatsError as error:
         if len(wanted) > 1 and not added and not removed and "no run is called" in error.message:
             raise HeatsError(error.message, remedy="a tag to add is written with a + before it") from None

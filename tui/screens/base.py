@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from textual.screen import Screen
@@ -53,13 +54,13 @@ class HeatsScreen(Screen[Any]):
 class RunActsScreen(HeatsScreen):
     """A screen with one selected run, a chart and a log."""
 
+    @abstractmethod
     def selected_run(self) -> RunSummary | None:
         """The run that the keys act on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def panes(self) -> list[Widget]:
         """What Tab goes through, where it is on the screen."""
-        raise NotImplementedError
 
     # Movement
 

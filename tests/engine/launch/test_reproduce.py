@@ -14,8 +14,8 @@ import pytest
 import engine
 from engine.errors import HeatsError
 from engine.launch import worktrees
-from engine.launch.actions import code_to_go_on_with
 from engine.launch.reproduce import plan_reproduction, reproduce
+from engine.launch.starting import code_to_go_on_with
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
 from engine.store.records import read_launch, read_run, write_run
@@ -77,7 +77,13 @@ def test_a_run_with_uncommitted_code_is_reproduced_after_the_code_went_on(tmp_pa
     write_files(code, {"engine/train/extra.py": "FACTOR = 0.5\n", "engine/train/schedule.py": before + LATER})
     small = TINY | {"train.max_steps": 8, "evaluation.every": 4, "train.save_every": 4}
     launched = heats(
-        "launch", "multiplication", *(f"{key}={value}" for key, value in small.items()), "--follow", "--json"
+        "launch",
+        "multiplication",
+        *(f"{key}={value}" for key, value in small.items()),
+        "--name",
+        "first",
+        "--follow",
+        "--json",
     )
     assert launched.returncode == 0, launched.stderr
     old = json.loads(launched.stdout)["id"]
@@ -89,6 +95,7 @@ def test_a_run_with_uncommitted_code_is_reproduced_after_the_code_went_on(tmp_pa
     assert "reproduced: identical: all" in done.stdout
     new = heats("show", "last", "--json")
     assert parent_of(json.loads(new.stdout)["id"]) == old
+    assert json.loads(new.stdout)["name"] == "first-again", "`first` goes on to name one run"
     assert len(git(code, "worktree", "list").splitlines()) == 1, "the work tree went with the end of the run"
     assert git(code, "status", "--porcelain") == ""
 

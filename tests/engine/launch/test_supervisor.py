@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from engine.errors import HeatsError
 from engine.launch.actions import kill_unsupervised, resume, stop
 from engine.store import host, lock
 from engine.store.metrics import RunHistory
+from engine.store.paths import open_store
 from engine.store.records import read_exit
 from engine.store.status import State
 from tests.support import ENDLESS, TINY, exists, kill, launched, look, start, wait_for_state, wait_for_step, wait_until
@@ -33,6 +35,31 @@ def test_a_run_finishes_and_says_so(store_root: Path) -> None:
     assert record.lock is not None
     wait_until(lambda: not lock.is_held(Path(record.lock or "")), what="the lock comes free")
     wait_until(lambda: not exists(record.supervisor_pid), what="the supervisor leaves")
+
+
+def test_code_that_lies_in_the_working_folder_is_not_what_trains(
+    store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("engine", "torch"):
+        (tmp_path / "elsewhere" / package).mkdir(parents=True)
+        (tmp_path / "elsewhere" / package / "__init__.py").write_text("raise SystemExit('the wrong code')\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = start(store_root).run
+    wait_for_state(run, State.FINISHED)
+    assert launched(run).folder == str(tmp_path / "elsewhere"), "options may name files by relative paths"
+
+
+def test_a_checkout_that_is_not_installed_trains_its_own_code(store_root: Path, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    for package in ("engine", "tui"):
+        shutil.copytree(Path(__file__).parents[3] / package, checkout / package)
+    (checkout / "engine/train/__main__.py").write_text("raise SystemExit('the code of the checkout')\n")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    line = [sys.executable, "-m", "tui.cli", "launch", "multiplication", "--detach", "--runs-dir", str(store_root)]
+    subprocess.run(line, cwd=checkout, env=environment, check=True, stdout=subprocess.DEVNULL)
+    run = open_store(store_root).run(open_store(store_root).run_ids()[0])
+    wait_for_state(run, State.FAILED)
+    assert run.attempts()[0].output.read_text() == "the code of the checkout\n"
 
 
 def test_stop_saves_a_checkpoint_and_resume_goes_on_from_it(store_root: Path) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from engine.errors import HeatsError
 from engine.store import host, lock
 from engine.store.evidence import gather
 from engine.store.files import write_json
+from engine.store.hold import hold
 from engine.store.paths import RunPaths, Store
 from engine.store.records import Beat, ExitRecord, read_run, write_beat, write_exit, write_launch
 from engine.store.requests import request_stop
@@ -169,8 +171,12 @@ def test_who_holds_a_deleted_lock_is_found(store: Store, run: RunPaths, trainer:
     add_attempt(run, lock=str(trainer.lock))
     trainer.lock.unlink()
     assert f"processes of it are left (pid {worker})" in judge(run).reason
+    with pytest.raises(HeatsError, match=f"processes of it are left \\(pid {worker}\\)"), hold(run):
+        pytest.fail("a new lock of the same name must not count as holding the run")
     trainer.kill()
     assert "left no word" in judge(run).reason
+    with hold(run):
+        assert lock.is_held(trainer.lock)
 
 
 def test_a_run_on_another_host_is_judged_by_its_beats_alone(run: RunPaths) -> None:

@@ -231,6 +231,14 @@ def test_a_filter_chooses_runs(three: Store) -> None:
     assert "none of 3 runs fits" in heats("list", "--filter", "nosuch", store=three).stdout
 
 
+def test_a_filter_that_fits_nothing_says_which_name_no_run_has(three: Store) -> None:
+    said = heats("list", "--filter", "train.max_stepz<1 step<0 loss<-1 zzz>0", store=three).stdout
+    assert "no run has an option or a metric `train.max_stepz`; did you mean `train.max_steps`?" in said
+    assert "no run has an option or a metric `zzz`\n" in said
+    assert "`step`" not in said
+    assert "`loss`" not in said
+
+
 def test_a_mistake_in_a_filter_is_pointed_at(three: Store) -> None:
     done = heats("list", "--filter", "loss<1 taks:mult", store=three)
     assert done.returncode == 2

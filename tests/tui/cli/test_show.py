@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from engine.store.paths import Store
+from tests.engine.store.made import write_checkpoint
 from tests.tui.cli.stores import (
     add_attempt,
     add_checkpoint,
@@ -35,6 +36,16 @@ def test_show_tells_everything(store: Store) -> None:
         "train.max_steps", "10000", str(run.folder), "002/output.log",
     ):  # fmt: skip
         assert words in shown, words
+
+
+def test_show_says_where_a_rewound_run_goes_on(store: Store) -> None:
+    run = finished_run(store)
+    for step in (10, 20):
+        write_checkpoint(run, step)
+    assert heats("checkpoints", "rewind", run.id, "--to", "10", "--yes", store=store).returncode == 0
+    shown = heats("show", run.id, store=store).stdout.splitlines()
+    assert ["resumes here" in line for line in shown if line.strip().startswith("step 10 ")] == [True]
+    assert ["latest" in line for line in shown if line.strip().startswith("step 20 ")] == [True]
 
 
 def test_show_json_is_the_listed_object_and_more(store: Store) -> None:
