@@ -58,7 +58,8 @@ class CellState:
 
 def study_runs(store: Store, label: str) -> list[RunSummary]:
     """All runs that were made for a study, oldest first."""
-    return [summary for summary in list_runs(store) if summary.study == label]
+    found = [summary for summary in list_runs(store) if summary.study == label]
+    return sorted(found, key=lambda summary: summary.created)  # ids don't tell within a second
 
 
 def find_cells(store: Store, study: Study) -> list[CellState]:

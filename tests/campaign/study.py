@@ -36,12 +36,12 @@ _PROGRAMS = (b"engine.train", b"engine.launch.supervisor", b"engine.study.advanc
 
 
 def write_study(folder: Path, steps: int, seeds: int) -> Study:
-    """The study that is run twice: two arms, a checkpoint at every tenth step."""
+    """The study that is run twice: two arms, a checkpoint at every tenth step. Somebody may commit meanwhile."""
     content = {
         "question": "Does a wider model learn multiplication better?",
         "hypothesis": {"better": "wide", "than": "narrow", "metric": "val/loss"}, "task": "multiplication",
         "base": TINY | {"train.max_steps": steps, "evaluation.every": steps // 2}, "arms": _ARMS,
-        "seeds": list(range(seeds)), "budget": {"max_parallel": 2},
+        "seeds": list(range(seeds)), "budget": {"max_parallel": 2}, "allow": ["commits"],
     }  # fmt: skip
     path = folder / "interrupted.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -51,7 +51,7 @@ def write_study(folder: Path, steps: int, seeds: int) -> Study:
 def start(study: Study, root: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """`heats study run`, which goes on in the background once it has started what it can."""
     return subprocess.Popen(
-        [*program("tui.cli"), "--runs-dir", str(root), "study", "run", str(study.file), "--no-follow"],
+        [*program("tui.cli"), "--runs-dir", str(root), "study", "run", str(study.file), "--detach"],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -121,6 +121,7 @@ def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3,
     study = write_study(folder, steps, seeds)
     broken: list[str] = []
     reports = {}
+    duration = 1.0
     moments, killed, launched_again, before = [], [], 0, {}
     for name in ("undisturbed", "interrupted"):
         mark = f"{name}-{os.getpid()}-{seed}"
