@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from engine.config.resolve import config_hash, flatten
@@ -54,6 +55,11 @@ class CellState:
         if which == "best" and metric in self.summary.best:
             return self.summary.best[metric]
         return self.summary.metrics.get(metric)
+
+
+def study_folder(store: Store, study: Study) -> Path:
+    """Where a study's records lie in the store."""
+    return store.root / ".studies" / study.label
 
 
 def study_runs(store: Store, label: str) -> list[RunSummary]:

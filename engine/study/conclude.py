@@ -16,7 +16,7 @@ from engine.store import checkpoints
 from engine.store.compare import metric_differences
 from engine.store.files import encode_number, read_json, write_atomic
 from engine.store.paths import RunPaths, Store
-from engine.study.cells import CellState, find_cells
+from engine.study.cells import CellState, find_cells, study_folder
 from engine.study.spec import Study
 from engine.study.verdict import Comparison, Evidence, Hypothesis, judge
 
@@ -153,11 +153,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return encode_number(value)
     return value
-
-
-def study_folder(store: Store, study: Study) -> Path:
-    """Where a study's records lie in the store."""
-    return store.root / ".studies" / study.label
 
 
 def record(store: Store, conclusion: Conclusion) -> Path:

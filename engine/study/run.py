@@ -20,8 +20,7 @@ from engine.store.paths import RunPaths, Store, create_store, open_store
 from engine.store.records import read_launch, read_run
 from engine.store.status import State
 from engine.study import search
-from engine.study.cells import CellState, find_cells, is_interrupted
-from engine.study.conclude import look, record, study_folder
+from engine.study.cells import CellState, find_cells, is_interrupted, study_folder
 from engine.study.expand import Arm, Cell, arms_of, expand
 from engine.study.needs import find_needed, order_of
 from engine.study.spec import Study, read_study
@@ -305,6 +304,7 @@ def prune_all(store: Store) -> None:
 
 def _close(store: Store, study: Study) -> None:
     """Everything is trained: nobody may be watching, so the verdict and the report are written now."""
+    from engine.study.conclude import look, record  # scipy and matplotlib: a second that most calls needn't take
     from engine.study.report import write
 
     found = look(store, study)

@@ -147,6 +147,8 @@ def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3,
         _, said = done.communicate()
         if done.returncode:
             broken.append(f"{name}: `study run` said {said.decode()[-500:]}")
+            if not (root / ".store.json").exists():
+                break
         store = open_store(root)
         wrong = wait_until_finished(store, study, mark)
         duration = time.monotonic() - began
