@@ -129,7 +129,7 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
     from engine.store.checkpoints import choose
     from engine.store.create import claim_attempt
     from engine.store.provenance import record_attempt
-    from engine.store.queue import dequeue
+    from engine.store.queue import dequeue, read_entry
     from engine.store.stored_config import effective_config
 
     store = open_store(run.folder.parent)
@@ -137,6 +137,9 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
     record = read_run(run.record)
     descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
     try:
+        entry = read_entry(run)
+        if entry is None:
+            raise HeatsError("it doesn't wait in the queue any more", place=run.id)
         slot = claim_slot()
         if slot is None:
             return None
@@ -158,6 +161,7 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
             git_commit=commit,
             environment=slot.environment(),
+            prune_at_evaluations=entry.prune_at_evaluations,
             notify=notify_command(None),
         )
         start(attempt, launched, descriptor)

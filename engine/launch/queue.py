@@ -20,6 +20,7 @@ from engine.store.summary import RunSummary
 
 _EARLY_SHARE = 0.1
 _EARLY_STEPS = 20
+_NO_SLOT = "every slot of this machine is taken"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Waiting:
     study: str | None
     act: Literal["start", "wait"]
     why: str
+    for_person: bool = False
+    """Whether it starts only once a person does something."""
 
 
 def plan(
@@ -62,25 +65,26 @@ def plan(
         act: Literal["start", "wait"] = "wait"
         ended_badly = [other for other in entry.after if other in runs and _ended_badly(runs[other])]
         open_runs = [other for other in entry.after if other not in runs or runs[other].status is not State.FINISHED]
+        for_person = False
         if entry.host != this_host:
             why = f"it was queued on {entry.host}"
         elif state.paused:
-            why = f"the queue is paused{f': {state.reason}' if state.reason else ''}"
+            why, for_person = f"the queue is paused{f': {state.reason}' if state.reason else ''}", True
         elif ended_badly:
-            why = f"{ended_badly[0]}, which must finish first, is {runs[ended_badly[0]].status}"
+            why, for_person = f"{ended_badly[0]}, which must finish first, is {runs[ended_badly[0]].status}", True
         elif open_runs:
             why = f"{open_runs[0]} must finish first"
         elif study is not None and halted[study]:
-            why = str(halted[study])
+            why, for_person = str(halted[study]), True
         elif study is not None and entry.most is not None and live.get(study, 0) >= entry.most:
             why = f"{live[study]} runs of {study} are live, which is its most"
         elif free_slots <= 0:
-            why = "every slot of this machine is taken"
+            why = _NO_SLOT
         else:
             act, why = "start", "it may start"
             free_slots -= 1
             live[study] = live.get(study, 0) + 1
-        found.append(Waiting(run_id, entry, study, act, why))
+        found.append(Waiting(run_id, entry, study, act, why, for_person))
     return found
 
 
@@ -115,7 +119,8 @@ def _way(run: RunSummary) -> str | None:
         return None
     if run.step > max(_EARLY_STEPS, _EARLY_SHARE * (run.total_steps or 0)):
         return None
-    return re.sub(r"\d+", "N", re.sub(r"^failed( at step \d+)?: ", "", run.reason))
+    said = re.sub(r"^failed( at step \d+)?: ", "", run.reason).replace(run.id, "RUN")
+    return re.sub(r"\d+", "N", said)
 
 
 def waiting(store: Store) -> list[Waiting]:
@@ -172,6 +177,8 @@ def advance(store: Store) -> list[actions.Started]:
             plans = plan(entries, runs, state, free, host.host_name())
             ready = [item for item in plans if item.act == "start" and item.run not in refused]
             if not ready:
+                # Whoever frees a slot may be a run of another store: it must know that somebody waits here.
+                slots.note_waiting(store.id, store.root, any(item.why == _NO_SLOT for item in plans))
                 return started
             try:
                 found = _start(store, ready[0])
@@ -180,6 +187,7 @@ def advance(store: Store) -> list[actions.Started]:
                 _note_refusal(store, ready[0], error)
                 continue
             if found is None:
+                slots.note_waiting(store.id, store.root, True)
                 return started
             started.append(found)
 

@@ -130,7 +130,8 @@ def claim(store_id: str, run_id: str, lock_path: Path, now: float, slots: list[S
     with _alone() as folder:
         taken = set()
         for found in _read(folder):
-            if lock.is_held(Path(found.lock)):
+            earlier = (found.store, found.run) == (store_id, run_id)  # its own: the lock is held by the caller
+            if not earlier and lock.is_held(Path(found.lock)):
                 taken.add(found.slot)
             else:
                 (folder / f"{found.slot}.json").unlink(missing_ok=True)
@@ -146,3 +147,26 @@ def release(slot: Slot) -> None:
     """Give a slot back before its run could start."""
     with _alone() as folder:
         (folder / f"{slot.name}.json").unlink(missing_ok=True)
+
+
+def note_waiting(store_id: str, root: Path, waits: bool) -> None:
+    """Note that runs of a store wait for a slot, or that none do: slots belong to a user, queues to a store."""
+    folder = _folder() / "waiting"
+    path = folder / f"{store_id}.json"
+    if waits:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        write_json(path, {"schema": 1, "root": str(root)})
+    else:
+        path.unlink(missing_ok=True)
+
+
+def waiting_stores(but: Path) -> list[Path]:
+    """The folders of the stores whose runs wait for a slot, but one; notes of stores that have gone are removed."""
+    found = []
+    for path in sorted((_folder() / "waiting").glob("*.json")):
+        root = (read_json(path) or {}).get("root")
+        if not isinstance(root, str) or not os.path.isdir(root):
+            path.unlink(missing_ok=True)
+        elif Path(root) != but:
+            found.append(Path(root))
+    return found

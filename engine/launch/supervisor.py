@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine.errors import HeatsError
+from engine.launch.evaluations import Evaluations
 from engine.launch.ladder import Ladder, Rung
 from engine.launch.notify import Notifier
 from engine.store import host, lock
@@ -89,6 +90,7 @@ class Supervisor:
         self.asked_to_stop = False
         self.rung: Rung | None = None
         self.notifier = Notifier(attempt, None)
+        self.evaluations = Evaluations(attempt, False)
         self.locks = [lock_descriptor]
 
     def start(self) -> None:
@@ -141,6 +143,7 @@ class Supervisor:
         assert self.trainer is not None
         ladder = Ladder(grace_seconds=self.launch.grace_seconds)
         self.notifier = Notifier(self.attempt, self.launch.notify)
+        self.evaluations = Evaluations(self.attempt, self.launch.prune_at_evaluations)
         figures = _Figures(self.attempt, self.trainer.pid)
         next_beat = 0.0
         code = None
@@ -152,6 +155,8 @@ class Supervisor:
             if time.monotonic() >= next_beat:
                 self._beat(figures)
                 next_beat = time.monotonic() + BEAT_SECONDS
+            with contextlib.suppress(Exception):  # whatever is in the events, the run goes on
+                self.evaluations.look()
             self._sleep()
             code = self._reap()
         self._end(code)
@@ -214,8 +219,8 @@ class Supervisor:
             time.sleep(0.02)
 
     def _below(self) -> list[int]:
-        """The trainer's processes, wherever they went; those that tell people of the run aren't among them."""
-        telling = self.notifier.processes()
+        """The trainer's processes, wherever they went; those that tell of the run aren't among them."""
+        telling = self.notifier.processes() | self.evaluations.processes()
         return [pid for pid in host.descendants(os.getpid()) if pid not in telling]
 
     def _catch_signals(self) -> None:

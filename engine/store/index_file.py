@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from zlib import crc32
 
-_VERSION = 3
+_VERSION = 4
 _TABLES = ("lines", "summaries", "configs")
 _SCHEMA = (
     # Lists read all lines, so they are narrow and lie apart from the summaries, of which only those shown are read.

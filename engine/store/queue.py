@@ -33,6 +33,8 @@ class Entry:
     after: tuple[str, ...] = ()
     most: int | None = None
     stop_after: int = 3
+    prune_at_evaluations: bool = False
+    """Whether its search wants to look at each of its evaluations, to end it if it does badly."""
     refused: str = ""
     """Why it could not be started, when that was tried."""
     schema: int = 1
@@ -56,6 +58,7 @@ def enqueue(
     after: tuple[str, ...] = (),
     most: int | None = None,
     stop_after: int = 3,
+    prune_at_evaluations: bool = False,
     order: float | None = None,
 ) -> Entry:
     """Put a run at the end of the queue, or at a place.
@@ -66,7 +69,7 @@ def enqueue(
     now = time.time()
     entry = Entry(
         queued=now, order=now if order is None else order, host=host.host_name(), attempts=len(run.attempts()),
-        after=after, most=most, stop_after=stop_after,
+        after=after, most=most, stop_after=stop_after, prune_at_evaluations=prune_at_evaluations,
     )  # fmt: skip
     rewrite(run, entry)
     return entry

@@ -40,7 +40,8 @@ class LaunchRecord:
     """launch.json: how an attempt was started and by which processes.
 
     `folder` is its working folder; `code`, if given, the folder whose code it trains with, whatever is installed;
-    `git_commit` the commit of the code; `environment` holds variables that its slot sets for the trainer; `notify` is
+    `git_commit` the commit of the code; `prune_at_evaluations` lets its search look at each of its evaluations;
+    `environment` holds variables that its slot sets for the trainer; `notify` is
     the command that tells people of alerts and of the end. Times are seconds since 1970; ticks are clock ticks since
     boot.
     """
@@ -71,6 +72,7 @@ class LaunchRecord:
     trainer_ticks: int | None = None
     started: float | None = None
     weaker_evidence: bool = False
+    prune_at_evaluations: bool = False
     notify: str | None = None
     schema: int = 1
 

@@ -62,6 +62,8 @@ class RunSummary:
     left: float | None
     alerts: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    suspect: str | None = None
+    """Why what it has learned is not to be trusted, by the engine's own word at the end of its newest attempt."""
     settled: bool = False
     """Whether only a new attempt can change this record, so that an index may keep it."""
     overrides: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -100,6 +102,7 @@ class RunSummary:
             "left": self.left,
             "alerts": list(self.alerts),
             "problems": list(self.problems),
+            "suspect": self.suspect,
         }
 
     @staticmethod
@@ -191,6 +194,7 @@ def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
         left=(total - step) / rate if rate and total else None,
         alerts=history.alerts,
         problems=tuple(problems),
+        suspect=_suspect(history.last_attempt),
         settled=settled,
         overrides=history.overrides,
         events=tuple(history.events) if keep_events else (),
@@ -270,6 +274,13 @@ def _read_attempts(run: RunPaths, numbers: list[int], problems: list[str]) -> _H
 
 
 _TELLING = ("evaluated", *FINAL_EVENTS)
+
+
+def _suspect(events: list[Event]) -> str | None:
+    for event in reversed(events):
+        if event.name == "suspect":
+            return str(event.facts.get("message") or "its result is near chance")
+    return None
 
 
 def _is_unreadable(path: str) -> bool:

@@ -20,6 +20,7 @@ from engine.store import lock
 from engine.store.evidence import gather
 from engine.store.files import fsync_folder, read_json, write_json
 from engine.store.paths import RunPaths, Store, is_run_id
+from engine.store.queue import dequeue
 from engine.store.records import read_run
 from engine.store.status import State, decide
 
@@ -113,6 +114,7 @@ def delete(store: Store, plan: DeletePlan) -> Iterator[RunPaths]:
     for item in plan.leaving:
         target = _free_entry(trash, item.run.id)
         with _held(store, item.run):
+            dequeue(item.run)  # brought back one day, it must not start by itself
             _move(item.run.folder, target)
         with contextlib.suppress(MachineError):  # then the folder's change time stands for it
             if not target.is_symlink():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from engine.config.resolve import config_hash, flatten
 from engine.errors import HeatsError
 from engine.store.index import list_runs
 from engine.store.paths import RunPaths, Store
-from engine.store.records import read_run
+from engine.store.records import read_launch, read_run
+from engine.store.requests import read_stop
 from engine.store.status import State
 from engine.store.stored_config import effective_config
 from engine.store.summary import RunSummary
@@ -31,13 +33,14 @@ _STANDINGS: Mapping[State, Standing] = {
 
 @dataclass(frozen=True)
 class CellState:
-    """A cell and the run that stands for it: the newest finished one, else the newest of all."""
+    """A cell and the run that stands for it: one under way, else the newest finished one, else the newest of all."""
 
     cell: Cell
     standing: Standing
     run: RunPaths | None = None
     summary: RunSummary | None = None
     commit: str | None = None
+    """Of the code that it trained with; several, joined by `+`, where its attempts differ in that."""
     older: tuple[str, ...] = ()
     """Ids of further runs of the same config, which don't count."""
 
@@ -54,9 +57,15 @@ class CellState:
         return self.summary.metrics.get(metric)
 
 
+def study_folder(store: Store, study: Study) -> Path:
+    """Where a study's records lie in the store."""
+    return store.root / ".studies" / study.label
+
+
 def study_runs(store: Store, label: str) -> list[RunSummary]:
     """All runs that were made for a study, oldest first."""
-    return [summary for summary in list_runs(store) if summary.study == label]
+    found = [summary for summary in list_runs(store) if summary.study == label]
+    return sorted(found, key=lambda summary: summary.created)  # ids don't tell within a second
 
 
 def find_cells(store: Store, study: Study) -> list[CellState]:
@@ -75,7 +84,13 @@ def find_cells(store: Store, study: Study) -> list[CellState]:
         found = _hash(store.run(summary.id))
         if found is not None:
             by_hash.setdefault(found, []).append(summary)
-    return [_state(store, cell, by_hash.get(cell.hash, [])) for cell in cells]
+    states = []
+    for cell in cells:
+        same = by_hash.get(cell.hash, [])
+        if arms is not None:  # a search may try one setting twice
+            same = [summary for summary in same if summary.arm == cell.arm]
+        states.append(_state(store, cell, same))
+    return states
 
 
 def begun_trials(store: Store, study: Study, runs: Sequence[RunSummary]) -> list[Arm]:
@@ -107,20 +122,43 @@ def _hash(run: RunPaths) -> str | None:
 def _state(store: Store, cell: Cell, runs: Sequence[RunSummary]) -> CellState:
     if not runs:
         return CellState(cell, "waiting" if cell.needs else "missing")
-    chosen = next((run for run in reversed(runs) if run.status is State.FINISHED), runs[-1])
+    chosen = runs[-1]
+    if not (_STANDINGS[chosen.status] in ("queued", "live") or is_interrupted(store.run(chosen.id), chosen)):
+        chosen = next((run for run in reversed(runs) if run.status is State.FINISHED), chosen)
     standing = _STANDINGS[chosen.status]
     if standing == "finished" and is_suspect(chosen):
         standing = "suspect"
-    if standing in ("finished", "stopped") and was_pruned(chosen):
+    if standing == "stopped" and was_pruned(chosen):  # one that had finished before it could be ended counts
         standing = "pruned"
-    record = read_run(store.run(chosen.id).record)
-    older = tuple(run.id for run in runs if run is not chosen)
-    return CellState(cell, standing, store.run(chosen.id), chosen, record.git_commit if record else None, older)
+    run = store.run(chosen.id)
+    older = tuple(item.id for item in runs if item is not chosen)
+    return CellState(cell, standing, run, chosen, commit_of(run), older)
+
+
+def commit_of(run: RunPaths) -> str | None:
+    """The commit of the code that a run trained with; all of them, joined by `+`, where its attempts differ in that."""
+    record = read_run(run.record)
+    commits = [record.git_commit if record else None]
+    for attempt in run.attempts():
+        launch = read_launch(attempt.launch)
+        if launch is not None:
+            commits.append(launch.git_commit)
+    return "+".join(dict.fromkeys(commit for commit in commits if commit)) or None
+
+
+def is_interrupted(run: RunPaths, summary: RunSummary) -> bool:
+    """Whether a run ended before its time although nobody asked it to, so that it should go on by itself."""
+    if summary.status is State.PREEMPTED:
+        return True
+    if summary.status not in (State.KILLED, State.LOST):
+        return False
+    attempts, asked = run.attempts(), read_stop(run)  # whoever asks it to stop may have to kill it
+    return not (attempts and asked is not None and asked.attempt == attempts[-1].number)
 
 
 def is_suspect(summary: RunSummary) -> bool:
     """Whether the engine said that the run finished but learned nothing worth counting."""
-    return any(word.startswith("suspect") for word in summary.alerts) or bool(getattr(summary, "suspect", False))
+    return summary.suspect is not None
 
 
 def was_pruned(summary: RunSummary) -> bool:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import HeatsError
+from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints
 from engine.store.compare import metric_differences
-from engine.store.files import encode_number, write_atomic
+from engine.store.files import encode_number, read_json, write_atomic
 from engine.store.paths import RunPaths, Store
-from engine.study.cells import CellState, find_cells
+from engine.study.cells import CellState, find_cells, study_folder
 from engine.study.spec import Study
 from engine.study.verdict import Comparison, Evidence, Hypothesis, judge
 
@@ -73,8 +73,8 @@ def _evidence(study: Study, states: Sequence[CellState], hypothesis: Hypothesis)
     if lacking:
         obstacles.append(f"without {hypothesis.metric}: {', '.join(lacking)}")
     commits = {state.commit for state in usable}
-    if len(commits) > 1 and "commits" not in allowed:
-        words = ", ".join(sorted(commit[:10] if commit else "unknown" for commit in commits))
+    if (len(commits) > 1 or any("+" in commit for commit in commits if commit)) and "commits" not in allowed:
+        words = ", ".join(sorted(_short(commit) for commit in commits))
         obstacles.append(f"trained by different commits: {words}")
     sides = {
         arm: {
@@ -88,6 +88,10 @@ def _evidence(study: Study, states: Sequence[CellState], hypothesis: Hypothesis)
         hypothesis, sides[hypothesis.better], sides[hypothesis.than],
         frozenset(_identical_seeds(usable, hypothesis)), tuple(obstacles),
     )  # fmt: skip
+
+
+def _short(commit: str | None) -> str:
+    return "+".join(part[:10] for part in commit.split("+")) if commit else "unknown"
 
 
 def _ended(state: CellState) -> bool:
@@ -151,22 +155,30 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def study_folder(store: Store, study: Study) -> Path:
-    """Where a study's records lie in the store."""
-    return store.root / ".studies" / study.label
-
-
 def record(store: Store, conclusion: Conclusion) -> Path:
-    """Write the verdicts as a new file of the study's folder, beside the study file as it was.
+    """Write the verdicts as a new file of the study's folder; what the newest file says already isn't said twice.
 
     Raises:
         MachineError: the store can't be written.
     """
     folder = study_folder(store, conclusion.study) / "verdicts"
     folder.mkdir(parents=True, exist_ok=True)
+    # Through JSON and back: tuples become lists, as they are in the file.
+    content = json.loads(json.dumps(to_json(conclusion)))
+    newest = max(folder.glob("*.json"), default=None, key=lambda path: (path.name[:15], len(path.name), path.name))
+    before = read_json(newest) if newest is not None else None
+    if newest is not None and before is not None and before | {"time": 0} == content | {"time": 0}:
+        return newest
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(conclusion.time))
     number = 0
-    while (path := folder / f"{stamp}{f'-{number}' if number else ''}.json").exists():
-        number += 1
-    write_atomic(path, (json.dumps(to_json(conclusion), indent=1) + "\n").encode())
+    while True:
+        path = folder / f"{stamp}{f'-{number}' if number else ''}.json"
+        try:
+            path.open("xb").close()  # the claim: two who judge within the same second get two files
+            break
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise MachineError(f"can't be written ({error.strerror})", place=str(path)) from error
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
     return path

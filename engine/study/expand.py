@@ -95,19 +95,44 @@ def expand(
     Raises:
         HeatsError: a wrong key or value, with its line; a hypothesis about an arm that isn't there; two equal arms.
     """
+    trials = arms is not None
     if arms is None:
         arms = arms_of(study)
         _check_names(study, arms)
     base = flatten(study.spec.base, place=study.place("base"))
     if "seed" in base:
         raise HeatsError("`seed` belongs under `seeds`", place=study.place("base", "seed"))
+    _check_needs(study)
     cells = [
-        _cell(study, arm, seed, base, (needed or {}).get((arm.name, seed), {}))
+        _cell(study, arm, seed, base, (needed or {}).get((_home(arm.name) if trials else arm.name, seed), {}))
         for seed in study.spec.seeds
         for arm in arms
     ]
-    _refuse_equal_arms(study, cells)
+    if not trials:  # a search may draw the same setting twice
+        _refuse_equal_arms(study, cells)
     return cells
+
+
+def _home(trial: str) -> str:
+    """The arm whose search a trial belongs to."""
+    from engine.study.search import parse_name
+
+    parsed = parse_name(trial)
+    return parsed[0] if parsed is not None else trial
+
+
+def _check_needs(study: Study) -> None:
+    """Refuse a need for an option that the task doesn't have, before anything is trained to fill it."""
+    from engine.config.options import nearest
+
+    if not study.spec.needs:
+        return
+    options = flatten(config_class(study.spec.task)().model_dump())
+    for key in study.spec.needs:
+        if key not in options:
+            near = nearest(key, list(options))
+            remedy = f"did you mean `{near}`?" if near else None
+            raise HeatsError(f"unknown option `{key}`", place=study.place("needs", key), remedy=remedy)
 
 
 def _cell(study: Study, arm: Arm, seed: int, base: Mapping[str, Any], needed: Mapping[str, Any]) -> Cell:

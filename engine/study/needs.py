@@ -99,7 +99,7 @@ def find_needed(store: Store, study: Study) -> Mapping[tuple[str, int], Mapping[
         HeatsError: a need can never be met (a wrong form, study, arm or key, or a circle).
     """
     from engine.study.cells import find_cells
-    from engine.study.expand import arms_of
+    from engine.study.expand import Arm, arms_of
 
     needs = needs_of(study)
     if not needs:
@@ -109,30 +109,40 @@ def find_needed(store: Store, study: Study) -> Mapping[tuple[str, int], Mapping[
     for need in needs:
         source = needed_study(study, need)
         states = find_cells(store, source)
+        _check_key(study, need, states)
         best = need.detail if need.what == "run" and need.detail else best_arm(source, states)
         arm_names = {state.cell.arm for state in states}
         if best is not None and best not in arm_names:
             raise HeatsError(f"the study {source.name} has no arm `{best}`", place=study.place("needs", need.key))
         of_best = [state for state in states if state.cell.arm == best and state.standing == "finished"]
-        for arm in arms_of(study):
+        for arm in arms_of(study) or [Arm("", {})]:
             for seed in study.spec.seeds:
                 same = [state for state in of_best if state.cell.seed == seed] or of_best
                 if not same:
                     continue
                 values = found.setdefault((arm.name, seed), {})
-                values[need.key] = _value(study, need, same[0])
+                values[need.key] = _value(need, same[0])
     return found
 
 
-def _value(study: Study, need: Need, state: Any) -> Any:
+def _check_key(study: Study, need: Need, states: list[Any]) -> None:
+    """Refuse an option that the other study's task doesn't have, before anything waits for it."""
+    key = need.detail or need.key
+    if need.what == "run" or not states:
+        return
+    options = flatten(states[0].cell.config.model_dump())
+    if key not in options:
+        near = nearest(key, list(options))
+        raise HeatsError(
+            f"the study {need.study} has no option `{key}`", place=study.place("needs", need.key),
+            remedy=f"did you mean `{near}`?" if near else None,
+        )  # fmt: skip
+
+
+def _value(need: Need, state: Any) -> Any:
     if need.what == "run":
         return state.run.id
-    key = need.detail or need.key
-    options = flatten(state.cell.config.model_dump())
-    if key not in options:
-        place = study.place("needs", need.key)
-        raise HeatsError(f"the study {need.study} has no option `{key}`", place=place)
-    return options[key]
+    return flatten(state.cell.config.model_dump())[need.detail or need.key]
 
 
 def best_arm(study: Study, states: list[Any]) -> str | None:
@@ -143,7 +153,7 @@ def best_arm(study: Study, states: list[Any]) -> str | None:
     """
     if study.metric is None:
         raise HeatsError("names no metric to choose the best arm by", place=str(study.file))
-    if any(not state.done for state in states):
+    if any(not state.done for state in states) or not _all_tried(study, states):
         return None
     values: dict[str, list[float]] = {}
     for state in states:
@@ -152,3 +162,18 @@ def best_arm(study: Study, states: list[Any]) -> str | None:
             values.setdefault(state.cell.arm, []).append(value)
     sign = 1.0 if study.mode == "max" else -1.0
     return max(values, key=lambda arm: sign * sum(values[arm]) / len(values[arm]), default=None)
+
+
+def _all_tried(study: Study, states: list[Any]) -> bool:
+    """Whether a search has begun all the trials that it may have; True for any other study."""
+    from engine.study.expand import arms_of
+    from engine.study.search import most_trials, parse_name
+
+    if study.spec.search is None:
+        return True
+    begun: dict[str, set[int]] = {arm.name: set() for arm in arms_of(study)} or {"": set()}
+    for state in states:
+        parsed = parse_name(state.cell.arm)
+        if parsed is not None and parsed[0] in begun:
+            begun[parsed[0]].add(parsed[1])
+    return all(len(numbers) >= most_trials(study) for numbers in begun.values())

@@ -17,8 +17,8 @@ from engine.store.files import read_json, write_atomic
 from engine.store.metrics import RunHistory
 from engine.store.paths import Store
 from engine.study import curves, statistics
-from engine.study.cells import CellState, counts
-from engine.study.conclude import Conclusion, study_folder
+from engine.study.cells import CellState, counts, study_folder
+from engine.study.conclude import Conclusion
 from engine.study.spec import Study
 from engine.study.verdict import Comparison, Word
 

@@ -10,19 +10,19 @@ from pathlib import Path
 
 from engine.config.resolve import flatten
 from engine.errors import HeatsError
-from engine.launch import actions
+from engine.launch import actions, slots
 from engine.launch import queue as launch_queue
-from engine.store import queue
+from engine.store import host, lock, queue
 from engine.store.files import read_json, write_atomic, write_json
 from engine.store.metrics import RunHistory
 from engine.store.notes import edit_notes, with_tags
-from engine.store.paths import RunPaths, Store, create_store
+from engine.store.paths import RunPaths, Store, create_store, open_store
+from engine.store.records import read_launch, read_run
 from engine.store.status import State
 from engine.study import search
-from engine.study.cells import CellState, find_cells
-from engine.study.conclude import look, record, study_folder
+from engine.study.cells import CellState, find_cells, is_interrupted, study_folder
 from engine.study.expand import Arm, Cell, arms_of, expand
-from engine.study.needs import order_of
+from engine.study.needs import find_needed, order_of
 from engine.study.spec import Study, read_study
 
 _PENDING = "pending.json"
@@ -88,7 +88,7 @@ def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[
     queued: list[RunPaths] = []
     for item in order:
         _remember(store, item)
-        queued += _top_up(store, item, redo if item.file == study.file else (), command)
+        queued += _top_up(store, item, redo if item.file == study.file else (), command, asked=True)
     started = tuple(found.run for found in launch_queue.advance(store))
     waiting = tuple(state for item in order for state in find_cells(store, item) if state.standing == "waiting")
     return Begun(tuple(queued), started, waiting)
@@ -103,24 +103,81 @@ def _remember(store: Store, study: Study) -> None:
     write_json(folder / _PENDING, {"schema": 1, "file": str(study.file.absolute()), "preset": study.preset})
 
 
-def _top_up(store: Store, study: Study, redo: Sequence[str], command: tuple[str, ...]) -> list[RunPaths]:
-    """Queue every cell that can be trained now and isn't, and every interrupted one."""
+def _top_up(
+    store: Store, study: Study, redo: Sequence[str], command: tuple[str, ...], *, asked: bool
+) -> list[RunPaths]:
+    """Queue every cell that can be trained now and isn't, and every interrupted one.
+
+    Args:
+        store, study: of which store and study.
+        redo: cells to train anew.
+        command: the command line, for the record.
+        asked: a person asks for it. What happens by itself makes no run anew that a person threw away, and goes on
+            with none that was begun again and again in vain.
+
+    Raises:
+        HeatsError: somebody else has kept the queue for long, or the study file has a mistake.
+        MachineError: the store can't be written.
+    """
     with queue.alone(store) as held:
         if not held:
+            raise HeatsError("somebody else is at the queue", place=str(store.root), remedy="try again in a moment")
+        if not asked and not _is_pending(store, study):  # it was stopped while we waited
             return []
         states = find_cells(store, study)
-        chosen = plan_launch(states, redo) + new_trials(study, states)
+        chosen = plan_launch(states, redo)
+        if not asked and chosen:
+            thrown_away = _in_trash(store, study)
+            chosen = [cell for cell in chosen if cell.hash not in thrown_away]
+        chosen += [cell for cell in new_trials(store, study, states) if not cell.needs]
         made = [_make(store, study, cell, command) for cell in chosen]
         redone = {cell.name for cell in chosen}
         for state in states:
-            interrupted = state.standing == "stopped" and not _stopped_by_a_person(state)
-            if interrupted and state.run is not None and state.cell.name not in redone:
+            if state.run is None or state.summary is None or state.cell.name in redone:
+                continue
+            broken_off = state.standing == "stopped" and is_interrupted(state.run, state.summary)
+            if broken_off and not asked and _in_vain(state.run, study.spec.budget.stop_after_failures):
+                continue
+            if broken_off or _never_began(store, state):
                 _enqueue(study, state.run)
                 made.append(state.run)
         return made
 
 
-def new_trials(study: Study, states: Sequence[CellState]) -> list[Cell]:
+def _never_began(store: Store, state: CellState) -> bool:
+    """Whether whoever made a run, or began an attempt of it, was killed before anything could start. Under the lock.
+
+    Nobody else makes runs of a study, and who starts one holds its lock; so there is no need to wait for a sign.
+    """
+    if state.run is None or state.summary is None or state.summary.status is not State.STARTING:
+        return False
+    record = read_run(state.run.record)
+    if record is None or record.host != host.host_name():
+        return False
+    attempts = state.run.attempts()
+    if attempts and attempts[-1].launch.exists():
+        return False
+    return not lock.is_held(lock.lock_path(store.id, state.run.id))
+
+
+def _in_vain(run: RunPaths, often: int) -> bool:
+    """Whether the last attempts, so many of them, all began at the same step: a further one would get no further."""
+    launches = [read_launch(attempt.launch) for attempt in run.attempts()[-often - 1 :]]
+    steps = {(launch.resumed_from_step or 0) if launch is not None else 0 for launch in launches}
+    return len(launches) > often and len(steps) == 1
+
+
+def _in_trash(store: Store, study: Study) -> set[str]:
+    """The hashes of the configs of this study's runs that a person dropped or deleted."""
+    found = set()
+    for folder in store.trash.glob("*"):
+        record = read_run(folder / "run.json")
+        if record is not None and record.study == study.label and record.config_hash:
+            found.add(record.config_hash)
+    return found
+
+
+def new_trials(store: Store, study: Study, states: Sequence[CellState]) -> list[Cell]:
     """The cells of a search's next trials: as many as may run at once, less those that are under way."""
     options = study.spec.search
     if options is None:
@@ -128,10 +185,11 @@ def new_trials(study: Study, states: Sequence[CellState]) -> list[Cell]:
     seeds = len(study.spec.seeds)
     room = max(1, math.ceil(study.spec.budget.max_parallel / seeds))
     cells: list[Cell] = []
+    needed = find_needed(store, study)
     for arm in arms_of(study) or [Arm("", {})]:
         trials = trials_of(study, arm.name, states)
         count = room - sum(trial.state == "open" for trial in trials)
-        cells += expand(study, arms=search.propose(study, arm, trials, count))
+        cells += expand(study, needed, search.propose(study, arm, trials, count))
     return cells
 
 
@@ -163,15 +221,11 @@ def trials_of(study: Study, arm: str, states: Sequence[CellState]) -> list[searc
     return found
 
 
-def is_over(study: Study, states: Sequence[CellState]) -> bool:
+def is_over(store: Store, study: Study, states: Sequence[CellState]) -> bool:
     """Whether nothing of a study is left to train."""
     if not all(state.done or state.standing == "failed" for state in states):
         return False
-    return not new_trials(study, states)
-
-
-def _stopped_by_a_person(state: CellState) -> bool:
-    return state.summary is not None and state.summary.status is State.STOPPED
+    return not new_trials(store, study, states)
 
 
 def _make(store: Store, study: Study, cell: Cell, command: tuple[str, ...]) -> RunPaths:
@@ -185,7 +239,10 @@ def _make(store: Store, study: Study, cell: Cell, command: tuple[str, ...]) -> R
 
 def _enqueue(study: Study, run: RunPaths) -> None:
     budget = study.spec.budget
-    queue.enqueue(run, most=budget.max_parallel, stop_after=budget.stop_after_failures)
+    pruning = study.spec.search is not None and study.spec.search.prune != "none"
+    queue.enqueue(
+        run, most=budget.max_parallel, stop_after=budget.stop_after_failures, prune_at_evaluations=pruning
+    )  # fmt: skip
 
 
 def pending(store: Store) -> list[Study]:
@@ -201,25 +258,66 @@ def pending(store: Store) -> list[Study]:
 
 
 def advance(store: Store) -> None:
-    """Bring every study that was begun, and the queue, as far as can be. Anybody may call this at any time."""
+    """Bring every study that was begun, and the queue, as far as can be. Anybody may call this at any time.
+
+    Raises:
+        MachineError: the store can't be written.
+    """
+    over = []
+    broken: Exception | None = None
+    for study in pending(store):
+        try:
+            prune(store, study)
+            _top_up(store, study, (), (), asked=False)
+            if is_over(store, study, find_cells(store, study)):
+                over.append(study)
+        except HeatsError:
+            pass  # whoever looks at that study is told
+        except Exception as error:  # noqa: BLE001  no study may keep the others' runs waiting
+            broken = error
+    launch_queue.advance(store)
+    for study in over:  # after the queue, which shouldn't wait for pictures
+        with contextlib.suppress(HeatsError):
+            _close(store, study)
+    if broken is not None:
+        raise broken
+
+
+def advance_all(store: Store) -> None:
+    """`advance`, and then the same for the user's other stores whose runs wait for a slot of this machine.
+
+    Raises:
+        MachineError: a store can't be written.
+    """
+    advance(store)
+    for root in slots.waiting_stores(store.root):
+        with contextlib.suppress(HeatsError):
+            advance(open_store(root))
+
+
+def prune_all(store: Store) -> None:
+    """End what does badly in the searches of a store; starts nothing."""
     for study in pending(store):
         with contextlib.suppress(HeatsError):
             prune(store, study)
-            _top_up(store, study, (), ())
-            if is_over(study, find_cells(store, study)):
-                _close(store, study)
-    launch_queue.advance(store)
 
 
 def _close(store: Store, study: Study) -> None:
     """Everything is trained: nobody may be watching, so the verdict and the report are written now."""
+    from engine.study.conclude import look, record  # scipy and matplotlib: a second that most calls needn't take
     from engine.study.report import write
 
     found = look(store, study)
-    if study.spec.hypothesis:
-        record(store, found)
     write(store, found)
-    (study_folder(store, study) / _PENDING).unlink(missing_ok=True)
+    with queue.alone(store) as held:  # of two who see the end, one records it
+        if held and _is_pending(store, study):
+            if study.spec.hypothesis:
+                record(store, found)
+            (study_folder(store, study) / _PENDING).unlink(missing_ok=True)
+
+
+def _is_pending(store: Store, study: Study) -> bool:
+    return (study_folder(store, study) / _PENDING).exists()
 
 
 def prune(store: Store, study: Study) -> list[RunPaths]:
@@ -228,25 +326,37 @@ def prune(store: Store, study: Study) -> list[RunPaths]:
     if options is None or options.prune == "none" or study.metric is None:
         return []
     states = [state for state in find_cells(store, study) if state.run is not None]
-    tracks = {state.run.id: _track(state.run, study.metric) for state in states if state.run is not None}
+    going = [state for state in states if state.standing == "live" and not _is_ending(state)]
+    over = [state for state in states if state.standing in ("finished", "pruned")]
+    if not going or len(over) < search.LEAST_RIVALS:
+        return []
+    tracks = {
+        state.run.id: _track(state.run, study.metric) for state in (*going, *over) if state.run is not None
+    }  # fmt: skip
     ended = []
-    for state in states:
-        if state.standing != "live" or state.run is None:
+    for state in going:
+        if state.run is None:
             continue
         arm = search.parse_name(state.cell.arm)
         others = [
             tracks[other.run.id]
-            for other in states
-            if other.run is not None and other.standing in ("finished", "pruned") and other.cell.seed == state.cell.seed
+            for other in over
+            if other.run is not None and other.cell.seed == state.cell.seed
             and _same_search(arm, search.parse_name(other.cell.arm))
         ]  # fmt: skip
         step = search.worse_than_median(tracks[state.run.id], others, study.mode, options.warmup_steps)
         if step is not None:
-            with contextlib.suppress(HeatsError):
+            with contextlib.suppress(
+                HeatsError
+            ):  # the mark first: killed in between, we would leave it stopped by a person
                 edit_notes(state.run, lambda notes: with_tags(notes, add=("pruned",)))
                 actions.stop(state.run)
                 ended.append(state.run)
     return ended
+
+
+def _is_ending(state: CellState) -> bool:
+    return state.summary is not None and state.summary.status is State.STOPPING
 
 
 def _same_search(first: tuple[str, int] | None, second: tuple[str, int] | None) -> bool:
@@ -264,9 +374,17 @@ def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[R
     """Take what waits out of the queue and stop what runs; the runs of each kind. Nothing more of it is launched.
 
     Raises:
+        HeatsError: somebody else has kept the queue for long, or the study file has a mistake.
         MachineError: the store can't be written.
     """
     (study_folder(store, study) / _PENDING).unlink(missing_ok=True)
+    with queue.alone(store) as held:
+        if not held:
+            raise HeatsError("somebody else is at the queue", place=str(store.root), remedy="try again in a moment")
+        return _stop(store, study, now)
+
+
+def _stop(store: Store, study: Study, now: bool) -> tuple[list[RunPaths], list[RunPaths]]:
     dequeued, stopped = [], []
     for state in find_cells(store, study):
         if state.run is None:

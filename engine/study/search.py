@@ -6,7 +6,9 @@ survives whatever the runs survive.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,10 @@ from engine.study.spec import RangeSpec, Study
 if TYPE_CHECKING:
     import optuna
 
+LEAST_RIVALS = 3
+"""A trial is ended only where it can be compared with so many others."""
+_DRAWS = 50
+"""So often a setting is drawn anew that was tried already; a small space may hold no other."""
 _NAME = re.compile(r"(?:(?P<arm>.*),)?trial-(?P<number>\d+)")
 
 
@@ -44,6 +50,15 @@ def parse_name(name: str) -> tuple[str, int] | None:
     return (match["arm"] or "", int(match["number"])) if match else None
 
 
+def most_trials(study: Study) -> int:
+    """How many trials each arm of a search has in the end: a grid may hold fewer than are allowed."""
+    search = study.spec.search
+    assert search is not None
+    if search.method != "grid":
+        return search.trials
+    return min(search.trials, math.prod(len(space.values or []) for space in search.space.values()))
+
+
 def propose(study: Study, arm: Arm, trials: Sequence[Trial], count: int) -> list[Arm]:
     """The next trials of an arm; empty once there are as many as the study allows.
 
@@ -58,8 +73,8 @@ def propose(study: Study, arm: Arm, trials: Sequence[Trial], count: int) -> list
     """
     search = study.spec.search
     assert search is not None
-    begun = len(trials)
-    wanted = min(count, search.trials - begun)
+    begun = 1 + max((trial.number for trial in trials), default=-1)
+    wanted = min(count, most_trials(study) - begun)
     if wanted <= 0:
         return []
     if search.method == "grid":
@@ -93,13 +108,23 @@ def _ask(study: Study, trials: Sequence[Trial], count: int) -> list[dict[str, An
     }  # fmt: skip
     for trial in trials:
         state = trial.state if trial.result is not None or trial.state != "complete" else "failed"
-        memory.add_trial(
-            optuna.trial.create_trial(
-                params=dict(trial.values), distributions=spaces, state=states[state],
-                value=trial.result if state == "complete" else None,
-            )
-        )  # fmt: skip
-    return [dict(memory.ask(spaces).params) for _ in range(count)]
+        with contextlib.suppress(ValueError):  # the space was changed since: that trial lies outside
+            memory.add_trial(
+                optuna.trial.create_trial(
+                    params=dict(trial.values), distributions=spaces, state=states[state],
+                    value=trial.result if state == "complete" else None,
+                )
+            )  # fmt: skip
+    tried = [dict(trial.values) for trial in trials]
+    found: list[dict[str, Any]] = []
+    for _ in range(count):
+        for _ in range(_DRAWS):  # trained again, a setting would only give the same result again
+            values = dict(memory.ask(spaces).params)
+            if values not in tried:
+                break
+        tried.append(values)
+        found.append(values)
+    return found
 
 
 def _distribution(study: Study, key: str, space: RangeSpec) -> optuna.distributions.BaseDistribution:
@@ -140,7 +165,7 @@ def worse_than_median(
         if points[step] == points[step]:
             seen.append(points[step])
         rivals = [other[step] for other in others if step in other and other[step] == other[step]]
-        if step < warmup_steps or len(rivals) < 3:
+        if step < warmup_steps or len(rivals) < LEAST_RIVALS:
             continue
         middle = statistics.median(rivals)
         if not seen or (best(seen) != middle and best(best(seen), middle) == middle):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 POWER = 0.8
@@ -72,6 +71,8 @@ def t_interval(values: Sequence[float] | np.ndarray, confidence: float = CONFIDE
     Raises:
         ValueError: fewer than two values.
     """
+    from scipy import stats  # a second to load: only where it is used
+
     array = np.asarray(values, dtype=float)
     if len(array) < 2:
         raise ValueError("an interval needs two values")
@@ -87,6 +88,8 @@ def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, 
 
     The draws are seeded, so that the same values give the same interval.
     """
+    from scipy import stats  # a second to load: only where it is used
+
     array = np.asarray(values, dtype=float)
     if len(array) < BOOTSTRAP_FROM:
         return None
@@ -103,6 +106,8 @@ def t_test(differences: Sequence[float], against: float = 0.0) -> float:
 
     Equal differences (no spread at all) give 0, or 1 where they are all `against`.
     """
+    from scipy import stats  # a second to load: only where it is used
+
     array = np.asarray(differences, dtype=float)
     if np.ptp(array) == 0:
         return 1.0 if array[0] == against else 0.0
@@ -145,6 +150,8 @@ def _sign_blocks(count: int) -> list[np.ndarray]:
 
 def equivalence_p(differences: Sequence[float], margin: float) -> float:
     """The p of two one-sided t tests (Schuirmann 1987): is the mean within plus or minus the margin?"""
+    from scipy import stats  # a second to load: only where it is used
+
     array = np.asarray(differences, dtype=float)
     if margin <= 0:
         return 1.0
@@ -181,6 +188,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def t_power(shift: float, deviation: float, count: int, alpha: float = 1 - CONFIDENCE) -> float:
     """The chance that a two-sided t test of `count` values finds a mean this far from the tested one, on its side."""
+    from scipy import stats  # a second to load: only where it is used
+
     if deviation == 0:
         return 1.0 if shift else 0.0
     degrees = count - 1
@@ -190,6 +199,8 @@ def t_power(shift: float, deviation: float, count: int, alpha: float = 1 - CONFI
 
 def equivalence_power(mean: float, deviation: float, margin: float, count: int, alpha: float = 1 - CONFIDENCE) -> float:
     """The chance that two one-sided t tests of `count` values show a mean within the margin (a lower bound of it)."""
+    from scipy import stats  # a second to load: only where it is used
+
     if margin <= 0:
         return 0.0
     if deviation == 0:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from tui.cli.options import RunsDir, the_store
+from tui.cli.options import AsJson, RunsDir, the_store
+from tui.cli.terminal import print_json
 
 
-def command(runs_dir: RunsDir = None) -> None:
+def command(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Start whatever may run now. This happens by itself whenever a run ends or somebody looks."""
     from engine.launch import queue
-    from engine.study.run import advance
+    from engine.study.run import advance_all
 
     store = the_store(runs_dir)
-    advance(store)
-    print(f"{len(queue.waiting(store))} runs wait")
+    advance_all(store)
+    waiting = len(queue.waiting(store))
+    if as_json:
+        print_json({"waiting": waiting})
+    else:
+        print(f"{waiting} runs wait")

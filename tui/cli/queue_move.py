@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from engine.errors import HeatsError
-from tui.cli.options import RunName, RunsDir, the_run, the_store
+from tui.cli.options import AsJson, RunName, RunsDir, the_run, the_store
+from tui.cli.terminal import print_json
 
 
 def command(
@@ -15,6 +16,7 @@ def command(
     first: Annotated[bool, typer.Option("--first", help="To the front.")] = False,
     last: Annotated[bool, typer.Option("--last", help="To the end.")] = False,
     before: Annotated[str | None, typer.Option("--before", metavar="RUN", help="Right before this one.")] = None,
+    as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Move a waiting run to another place in the queue."""
@@ -30,13 +32,10 @@ def command(
     if first + last + (before is not None) != 1:
         raise HeatsError("say where to", remedy="give one of --first, --last and --before RUN")
     others = sorted(order for name, order in orders.items() if name != found.id)
-    if not others:
-        print("it is the only one")
-        return
     if first:
-        order = others[0] - 1
+        order = others[0] - 1 if others else orders[found.id]
     elif last:
-        order = others[-1] + 1
+        order = others[-1] + 1 if others else orders[found.id]
     else:
         assert before is not None
         other = the_run(before, runs_dir)
@@ -46,4 +45,8 @@ def command(
         order = (earlier[-1] + orders[other.id]) / 2 if earlier else orders[other.id] - 1
     with files.alone(store):
         files.move(found, order)
-    print(f"{found.id} is number {1 + sum(other < order for other in others)} of {len(orders)}")
+    place = 1 + sum(other < order for other in others)
+    if as_json:
+        print_json({"run": found.id, "place": place, "of": len(orders)})
+    else:
+        print(f"{found.id} is number {place} of {len(orders)}")

@@ -124,6 +124,13 @@ def legend(states: Sequence[CellState]) -> str:
     return "  ".join(f"{MARKS[standing][0 if glyphs() else 1]} {standing}" for standing in MARKS if standing in shown)
 
 
+def held_up(store: Store, label: str) -> list[str]:
+    """Why what waits of a study starts only once a person does something; nothing where it goes on by itself."""
+    from engine.launch import queue
+
+    return list(dict.fromkeys(item.why for item in queue.waiting(store) if item.study == label and item.for_person))
+
+
 def advance_quietly(store: Store) -> None:
     """Whoever looks also brings the queue on; what goes wrong there is no business of a look."""
     import contextlib

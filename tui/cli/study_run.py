@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tui.cli.options import AsJson, Follow, RunsDir
 from tui.cli.studies import Preset, StudyName, counts_text, matrix, the_study
 from tui.cli.terminal import can_redraw, complain, hint, is_terminal, print_json
+
+if TYPE_CHECKING:
+    from engine.store.paths import Store
+    from engine.study.cells import CellState
+    from engine.study.spec import Study
 
 _LOOK_SECONDS = 2.0
 
@@ -36,6 +42,7 @@ def command(
     from engine.store.paths import default_root, open_store
     from engine.study.cells import counts, find_cells
     from engine.study.run import begin
+    from tui.cli.studies import held_up
 
     found = the_study(study, preset)
     root = default_root(runs_dir)
@@ -54,6 +61,8 @@ def command(
     if not as_json:
         began = f"{len(begun.queued)} runs queued, {len(begun.started)} of them started"
         print(f"{found.label}: {began}; {counts_text(counts(states))}")
+        for reason in held_up(store, found.label):
+            complain(reason)
     if not staying:
         hint(f"they train in the background: `heats study status {found.label}` shows how far they are")
         return
@@ -67,6 +76,7 @@ def _follow(name: str, preset: str | None, root: object, as_json: bool) -> int:
     from engine.store.paths import open_store
     from engine.study.cells import counts, find_cells
     from engine.study.run import advance, is_over
+    from tui.cli.studies import held_up
 
     store = open_store(Path(str(root)))
     found = the_study(name, preset)
@@ -82,10 +92,13 @@ def _follow(name: str, preset: str | None, root: object, as_json: bool) -> int:
                     print(f"\x1b[{lines}A\x1b[J", end="")
                 print(text if can_redraw() else counts_text(counts(states)), flush=True)
                 lines, shown = text.count("\n") + 1, text
-            if is_over(found, states):
+            if is_over(store, found, states):
+                advance(store)  # it may have ended since: now the verdict and the report are written
                 break
-            if not any(state.standing in ("live", "queued", "waiting") for state in states):
-                complain(f"nothing of {found.label} runs or waits any more: `heats study run {found.label}` goes on")
+            if not _goes_on(store, found, states):
+                for reason in held_up(store, found.label):
+                    complain(reason)
+                complain(f"nothing more of {found.label} starts by itself: see `heats study status {found.label}`")
                 return 1
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
@@ -94,5 +107,22 @@ def _follow(name: str, preset: str | None, root: object, as_json: bool) -> int:
     if found.spec.hypothesis:
         from tui.cli.study_verdict import command as verdict
 
-        verdict(name, preset=preset, as_json=as_json, runs_dir=store.root)
+        verdict(name, preset=preset, record=False, as_json=as_json, runs_dir=store.root)
     return 1 if any(state.standing == "failed" for state in states) else 0
+
+
+def _goes_on(store: Store, study: Study, states: Sequence[CellState]) -> bool:
+    """Whether anything of a study, or of what it needs, runs or will start without a person doing something."""
+    from engine.launch import queue
+    from engine.study.cells import find_cells
+    from engine.study.needs import order_of
+
+    held = {item.run for item in queue.waiting(store) if item.for_person}
+    for source in order_of(study):
+        found = states if source.label == study.label else find_cells(store, source)
+        for state in found:
+            if state.standing == "live":
+                return True
+            if state.standing == "queued" and state.run is not None and state.run.id not in held:
+                return True
+    return False

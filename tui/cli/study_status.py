@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tui.cli.options import AsJson, RunsDir, the_store
-from tui.cli.studies import Preset, StudyName, advance_quietly, counts_text, legend, matrix, the_study
-from tui.cli.terminal import print_json, safe
+from tui.cli.studies import Preset, StudyName, advance_quietly, counts_text, held_up, legend, matrix, the_study
+from tui.cli.terminal import paint, print_json, safe
 
 
 def command(study: StudyName, preset: Preset = None, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
@@ -18,8 +18,9 @@ def command(study: StudyName, preset: Preset = None, as_json: AsJson = False, ru
     if as_json:
         print_json(
             {
-                "study": found.label, "question": found.spec.question, "metric": found.metric, "cells_by_standing":
-                counts(states), "cells": [to_json(state, found.metric, found.spec.value) for state in states],
+                "study": found.label, "question": found.spec.question, "metric": found.metric,
+                "cells_by_standing": counts(states), "held_up": held_up(store, found.label),
+                "cells": [to_json(state, found.metric, found.spec.value) for state in states],
             }
         )  # fmt: skip
         return
@@ -30,8 +31,12 @@ def command(study: StudyName, preset: Preset = None, as_json: AsJson = False, ru
         print(f"figures: {found.metric}, {'its best' if found.spec.value == 'best' else 'at the last evaluation'}")
     for state in states:
         if state.standing in ("failed", "suspect", "stopped") and state.summary is not None:
-            print(f"  {safe(state.cell.name)} {state.standing}: {safe(state.summary.reason)} ({state.summary.id})")
+            reason = state.summary.suspect if state.standing == "suspect" else state.summary.reason
+            print(f"  {safe(state.cell.name)} {state.standing}: {safe(reason or '')} ({state.summary.id})")
         if state.standing == "waiting":
             print(f"  {safe(state.cell.name)} waits for {', '.join(state.cell.needs)}")
-    if any(state.standing in ("failed", "suspect") for state in states):
-        print(f"`heats study run {found.label} --redo failed` trains failed cells anew")
+    for reason in held_up(store, found.label):
+        print(paint(f"nothing more is started: {safe(reason)}", "yellow"))
+    for standing in ("failed", "suspect"):
+        if any(state.standing == standing for state in states):
+            print(f"`heats study run {found.label} --redo {standing}` trains {standing} cells anew")

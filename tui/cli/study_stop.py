@@ -20,7 +20,7 @@ def command(
 ) -> None:
     """Stop a study's runs, each with a last checkpoint, and take the rest out of the queue.
 
-    `heats study run` goes on where this ended.
+    What was stopped stays so until somebody resumes it or begins it anew; `heats study run` queues the rest again.
     """
     from engine.study.run import stop_study
 

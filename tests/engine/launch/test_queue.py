@@ -226,3 +226,16 @@ def test_a_claim_is_stale_once_its_run_is_gone(tmp_path: Path, monkeypatch: pyte
     assert slots.claim("store", "second", lock.lock_path("store", "second"), 0.0, only) is None
     os.close(descriptor)
     assert slots.claim("store", "second", lock.lock_path("store", "second"), 0.0, only) is not None
+
+
+def test_a_run_that_was_killed_gets_its_only_slot_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEATS_LOCK_DIR", str(tmp_path))
+    only, path = [slots.Slot("cpu0")], lock.lock_path("store", "run")
+    first = lock.acquire(path)
+    assert first is not None
+    assert slots.claim("store", "run", path, 0.0, only) is not None
+    os.close(first)  # everything of it was killed: the claim's file is left
+    again = lock.acquire(path)
+    assert again is not None
+    assert slots.claim("store", "run", path, 1.0, only) is not None
+    os.close(again)
