@@ -19,10 +19,16 @@ Axis = Literal["step", "seconds", "time"]
 
 @dataclass(frozen=True)
 class Points:
-    """One metric of one run: x by the axis asked for, y the values."""
+    """One metric of one run: x by the axis asked for, y the values; `steps` where x is something else."""
 
     x: np.ndarray
     y: np.ndarray
+    steps: np.ndarray | None = None
+
+    @property
+    def at(self) -> np.ndarray:
+        """The steps, by which the points of several runs belong together."""
+        return self.x if self.steps is None else self.steps
 
 
 def history(run: RunPaths) -> RunHistory:
@@ -38,12 +44,13 @@ def points(found: RunHistory, metric: str, axis: Axis = "step") -> Points | None
     if series is None or not len(series):
         return None
     values = np.asarray(series.values, dtype=float)
+    steps = np.asarray(series.steps, dtype=float)
     if axis == "step":
-        return Points(np.asarray(series.steps, dtype=float), values)
+        return Points(steps, values)
     times = np.asarray(series.times, dtype=float)
     if axis == "time":
-        return Points(times, values)
-    return Points(training_seconds(found, np.asarray(series.steps)), values)
+        return Points(times, values, steps)
+    return Points(training_seconds(found, steps), values, steps)
 
 
 def training_seconds(found: RunHistory, steps: np.ndarray) -> np.ndarray:
@@ -64,12 +71,17 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     """Exponential smoothing, corrected for its start (as TensorBoard does); 0 changes nothing, NaN is passed over."""
     if weight <= 0:
         return values
-    result = np.empty_like(values)
-    mean, mass = 0.0, 0.0
-    for index, value in enumerate(values):
-        if np.isfinite(value):
-            mean, mass = weight * mean + (1 - weight) * value, weight * mass + (1 - weight)
-        result[index] = mean / mass if mass else np.nan
+    from scipy.signal import lfilter
+
+    finite = np.flatnonzero(np.isfinite(values))
+    result = np.full(len(values), np.nan)
+    if not len(finite):
+        return result
+    means = lfilter([1 - weight], [1, -weight], values[finite])
+    smoothed = means / (1 - weight ** np.arange(1, len(finite) + 1))
+    # What isn't finite takes the value of the last finite point before it; before the first there is none.
+    before = np.searchsorted(finite, np.arange(len(values)), side="right") - 1
+    result[before >= 0] = smoothed[before[before >= 0]]
     return result
 
 
@@ -89,18 +101,20 @@ BandKind = Literal["interval", "range", "deviation", "none"]
 def band(runs: Sequence[Points], kind: BandKind = "interval", confidence: float = 0.95) -> Band | None:
     """The mean over runs with a t interval, the range, or plus and minus one deviation; None without points.
 
-    The common x are the places of the densest run within what all runs cover; the others are interpolated between
-    their own points.
+    Runs are matched by step, at the steps of the densest run within what all runs cover; the others are interpolated
+    between their own points. Along seconds or time each step stands at the mean of its runs' places: runs of unequal
+    speed would else share but a part of the axis.
     """
     runs = [run for run in runs if len(run.x)]
     if not runs:
         return None
-    start, end = max(run.x[0] for run in runs), min(run.x[-1] for run in runs)
-    densest = max(runs, key=lambda run: len(run.x)).x
-    x = densest[(densest >= start) & (densest <= end)]
-    if not len(x):
+    start, end = max(run.at[0] for run in runs), min(run.at[-1] for run in runs)
+    densest = max(runs, key=lambda run: len(run.x)).at
+    steps = densest[(densest >= start) & (densest <= end)]
+    if not len(steps):
         return None
-    table = np.stack([np.interp(x, run.x, run.y) for run in runs])
+    x = np.mean([np.interp(steps, run.at, run.x) for run in runs], axis=0)
+    table = np.stack([np.interp(steps, run.at, run.y) for run in runs])
     mean = table.mean(axis=0)
     if kind == "none" or len(runs) < 2:
         return Band(x, mean, mean, mean)

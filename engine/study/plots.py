@@ -57,12 +57,12 @@ def curves_figure(
     axes = figure.subplots()
     for index, (label, runs) in enumerate(groups.items()):
         color, dash = COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]
-        smoothed = [Points(run.x, smooth(run.y, smoothing)) for run in runs]
+        smoothed = [Points(run.x, smooth(run.y, smoothing), run.steps) for run in runs]
         found = band(smoothed, band_kind)
         if found is None:
             continue
         count = f" (n = {len(runs)})" if len(runs) > 1 else ""
-        thin = _thin(len(found.x))
+        thin = thinned(found.mean, found.lower, found.upper)
         marker = "o" if len(found.x) <= 30 else None
         axes.plot(found.x[thin], found.mean[thin], dash, color=color, label=f"{label}{count}", marker=marker, ms=3)
         if len(runs) > 1 and band_kind != "none":
@@ -79,11 +79,29 @@ def curves_figure(
     return figure
 
 
-def _thin(count: int) -> np.ndarray:
-    """At most a few thousand places, first and last among them."""
+def thinned(*curves: np.ndarray) -> np.ndarray:
+    """The places to draw of curves with the same x: of each small stretch the lowest and highest, so spikes survive.
+
+    First, last and, in each stretch, the first place that isn't finite are kept too.
+    """
+    count = len(curves[0])
     if count <= _MOST_POINTS:
         return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, _MOST_POINTS).round().astype(int))
+    width = -(-count // (_MOST_POINTS // 4))
+    starts = np.arange(0, count, width)
+    kept = [np.asarray([0, count - 1]), starts]
+    for curve in curves:
+        padded = np.full(len(starts) * width, np.nan)
+        padded[:count] = curve
+        table = padded.reshape(len(starts), width)
+        finite = np.isfinite(table)
+        kept += [
+            starts + np.where(finite, table, np.inf).argmin(axis=1),
+            starts + np.where(finite, table, -np.inf).argmax(axis=1),
+            starts + (~finite).argmax(axis=1),
+        ]  # fmt: skip
+    places = np.unique(np.concatenate(kept))
+    return places[places < count]
 
 
 def _mark_non_finite(axes: Any, runs: Sequence[Points], color: str) -> None:

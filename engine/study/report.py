@@ -197,7 +197,7 @@ def render(template: str, facts: dict[str, Any]) -> str:
         loader=jinja2.PackageLoader("engine.study"), autoescape=template.endswith(".html.j2"),
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"figure": number, "seconds": duration, "cell": _table_cell}
+    environment.filters |= {"figure": number, "seconds": duration, "cell": _table_cell, "sentence": _sentence}
     return environment.get_template(template).render(facts)
 
 
@@ -230,6 +230,7 @@ def _facts(store: Store, report: Report) -> dict[str, Any]:
             environment = read_json(state.run.environment) or {}
             break
     packages = environment.get("packages")
+    as_run, now = _text(study_folder(store, study) / "study.yaml"), _text(study.file)
     preset = f" --preset {study.preset}" if study.preset else ""
     return {
         "study": study,
@@ -246,11 +247,19 @@ def _facts(store: Store, report: Report) -> dict[str, Any]:
         "environment": environment,
         "torch": packages.get("torch") if isinstance(packages, dict) else None,
         "command": f"heats study run {study.file.name}{preset}",
-        "file_text": study.file.read_text(encoding="utf-8", errors="replace") if study.file.exists() else "",
+        "file_text": as_run if as_run is not None else now or "",
+        "file_changed": as_run is not None and now is not None and as_run != now,
         "store": store.root.name,
         "least_seeds": 3,
         "value_of": lambda state: state.value(study.metric, study.spec.value) if study.metric else None,
     }
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def headline(conclusion: Conclusion) -> str:
@@ -268,14 +277,14 @@ def explain(item: Comparison) -> str:
     """What a verdict means, for somebody who has never seen one."""
     claim = item.hypothesis
     if item.word is Word.CONFIRMED:
-        return (
-            f"The data support the claim: over {len(item.seeds)} pairs of runs {claim.better} was better than "
-            f"{claim.than} by {number(item.mean)} on average, and chance alone hardly explains that."
-        )
+        margin = f", which is beyond the margin of {claim.by:g}" if claim.by else ""
+        return f"The data support the claim: {_difference(item)}{margin}, and chance alone hardly explains that."
     if item.word is Word.REJECTED:
+        if item.interval is not None and item.interval.upper < 0:
+            return f"The data speak against the claim: {_difference(item)}, the opposite of what was claimed."
         return (
-            f"The data speak against the claim: beyond what chance explains, the difference of {number(item.mean)} on "
-            f"average is {'smaller than the margin of ' + format(claim.by, 'g') if claim.by else 'on the other side'}."
+            f"The data speak against the claim: {_difference(item)}, and an advantage of {claim.by:g} or more is "
+            "hardly to be reconciled with that."
         )
     if item.word is Word.IDENTICAL:
         return (
@@ -283,3 +292,21 @@ def explain(item: Comparison) -> str:
             "differ changes nothing at all."
         )
     return "The data don't settle the question. That is no proof that there is no difference."
+
+
+def _difference(item: Comparison) -> str:
+    """The mean difference as a sentence that says which arm was better, whichever way the metric counts."""
+    claim, mean = item.hypothesis, item.mean or 0.0
+    pairs = f"over {len(item.seeds)} pairs of runs"
+    if mean == 0:
+        return f"{pairs} {claim.better} and {claim.than} were equally good on average"
+    better, worse = (claim.better, claim.than) if mean > 0 else (claim.than, claim.better)
+    way = "higher" if claim.mode == "max" else "lower"
+    return (
+        f"{pairs} {better} had a {claim.metric} that was {way} than that of {worse} by {number(abs(mean))} on average"
+    )
+
+
+def _sentence(text: str) -> str:
+    """With a capital at its start; names inside keep theirs."""
+    return text[:1].upper() + text[1:]

@@ -168,11 +168,14 @@ def _word(
         return Word.INCONCLUSIVE, f"not all runs can be counted: {item.obstacles[0]}"
     if seeds and item.identical_seeds.issuperset(seeds):
         return Word.IDENTICAL, (
-            f"in all {len(seeds)} pairs every metric series and all final weights are equal to the last bit: "
+            f"in {_pairs(len(seeds), 'all ')} every metric series and all final weights are equal to the last bit: "
             "the factor has no effect"
         )
     if len(differences) < LEAST_SEEDS:
-        return Word.INCONCLUSIVE, f"{len(differences)} pairs of runs are too few: {LEAST_SEEDS} are the least"
+        return (
+            Word.INCONCLUSIVE,
+            f"too few: {_pairs(len(differences))} of runs; {LEAST_SEEDS} are the least",
+        )
     assert p is not None
     assert equal_p is not None
     mean = sum(differences) / len(differences)
@@ -183,4 +186,13 @@ def _word(
         return Word.REJECTED, f"the interval of the paired difference lies below {margin}"
     if hypothesis.by > 0 and equal_p <= alpha:
         return Word.REJECTED, f"the difference is shown to lie within plus or minus {hypothesis.by:g}"
+    if statistics.t_test(differences, hypothesis.by) <= alpha:
+        return Word.INCONCLUSIVE, (
+            f"the interval of the paired difference leaves out {margin}, but among several comparisons that happens by "
+            f"chance too often (p {p:.3g} after Holm's correction)"
+        )
     return Word.INCONCLUSIVE, f"the interval of the paired difference holds {margin}"
+
+
+def _pairs(count: int, several: str = "") -> str:
+    return "1 pair" if count == 1 else f"{several}{count} pairs"

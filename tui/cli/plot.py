@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,15 +33,19 @@ def command(
     ] = "interval",
     log: Annotated[bool, typer.Option("--log", help="Logarithmic y axis.")] = False,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .png, .svg or .pdf file.")] = Path("plot.png"),
+    yes: Annotated[bool, typer.Option("--yes", help="Replace FILE if it is there.")] = False,
     preset: Annotated[str | None, typer.Option("--preset", metavar="NAME", help="Which variant of a study.")] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Draw curves from the record into a file: one a run, or one an arm of a study with a band over its seeds."""
+    from engine.config.options import nearest
     from engine.study import plots
     from engine.study.curves import first_metric
 
     if out.suffix.removeprefix(".").lower() not in plots.FORMATS:
         raise HeatsError(f"`{out.name}` says no format", remedy=f"end it in .{', .'.join(plots.FORMATS)}")
+    if os.path.lexists(out) and not yes:
+        raise HeatsError("is there already", place=str(out), remedy="--yes replaces it")
     store = the_store(runs_dir)
     groups: dict[str, list[Points]] = {}
     target = None
@@ -52,7 +57,9 @@ def command(
             groups.setdefault(label, []).extend(runs)
     if not any(groups.values()):
         known = first_metric(store, what)
-        raise HeatsError(f"nothing has a metric `{y}`", remedy=f"there are {', '.join(known[:12])}" if known else None)
+        near = nearest(y or "", known)
+        remedy = f"did you mean `{near}`?" if near else f"there are {', '.join(known[:12])}" if known else None
+        raise HeatsError(f"nothing has a metric `{y}`", remedy=remedy)
     figure = plots.curves_figure(
         groups, metric=y or "", x_label=_LABELS[x], smoothing=smooth, band_kind=band,
         scale="log" if log else "linear", target=target,

@@ -16,6 +16,7 @@ VERBS = {
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
     "verify": ("tui.cli.verify", "Train a stretch of a run again and compare bits."),
     "diff": ("tui.cli.diff", "Say what two runs don't have in common."),
+    "compare": ("tui.cli.compare", "Set runs side by side: options, metrics, time."),
     "clone": ("tui.cli.clone", "Start a run with another's options."),
     "reproduce": ("tui.cli.reproduce", "Train a run again from its record, with its code."),
     "doctor": ("tui.cli.doctor", "Say what is wrong with runs, and what to do about it."),
@@ -42,7 +43,7 @@ _OTHER_WORDS = {
     "run": "launch", "start": "launch", "train": "launch", "ls": "list", "ps": "list", "status": "list",
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
-    "prove": "verify", "compare": "diff", "copy": "clone", "fork": "clone", "rerun": "reproduce",
+    "prove": "verify", "copy": "clone", "fork": "clone", "rerun": "reproduce",
     "check": "doctor", "diagnose": "doctor", "health": "doctor", "alerts": "doctor",
     "rm": "delete", "remove": "delete", "undelete": "restore", "dump": "export", "annotate": "note",
 }  # fmt: skip
