@@ -12,8 +12,7 @@ import typer
 from engine.errors import HeatsError
 from tui import format as form
 from tui.cli.changes import word
-from tui.cli.marking import RunNames, find_runs
-from tui.cli.options import AsJson, RunsDir
+from tui.cli.options import AsJson, RunNames, RunsDir, find_runs, the_store
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import columns, complain, print_json, safe
 
@@ -45,7 +44,7 @@ def command(
 
     For two runs also the first step at which they part. Seconds are those of training, without pauses.
     """
-    found = find_runs(runs, runs_dir)
+    found = find_runs(the_store(runs_dir), runs)
     if not 2 <= len(found) <= _MOST:
         what = "one run alone has nothing to compare with" if len(found) == 1 else f"{len(found)} runs are too many"
         raise HeatsError(what, remedy=f"name 2 to {_MOST} runs")
