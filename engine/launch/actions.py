@@ -206,6 +206,8 @@ def resume(
     store = open_store(run.folder.parent)
     before = effective_config(run)
     config = apply_overrides(before, overrides or {}, place=run.id)
+    if reset_scaler and config.precision.dtype in ("fp32", "bf16"):
+        raise HeatsError(f"it has no loss scale to reset: it trains in {config.precision.dtype}", place=run.id)
     refuse_if_live(run)
     descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
     try:

@@ -141,6 +141,8 @@ def choose_goal(
         reached = [value for value in bests if value is not None]
         if reached and len(reached) == len(bests):
             target = min(reached) if mode == "max" else max(reached)
+            if mode == "max" and target <= 0:
+                target = None  # an accuracy of zero is there before the first step: nobody had to reach it
     return Goal(metric, mode, target)
 
 

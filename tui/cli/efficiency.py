@@ -131,7 +131,7 @@ def _print(measured: Sequence[Measured], goal: Goal, figures: Sequence[Figure]) 
         rows.append([*cells, Cell(_verdict(figure, letters))])
     print(f"\n{render([*table, Column('better')], rows)}")
     if goal.target is None:
-        print(f"\nnot all of them have {safe(goal.metric)}: --target says what is to be reached")
+        print(f"\nthey reached nothing in common of {safe(goal.metric)}: --target says what is to be reached")
     else:
         bound = "at least" if goal.mode == "max" else "at most"
         for letter, item in zip(letters, measured, strict=False):

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.config.resolve import resolve
+from engine.config.tasks import config_class
 from engine.errors import HeatsError
+from engine.launch.actions import LaunchRequest, make_run, resume
 from engine.launch.ladder import Ladder, Rung
 from engine.launch.linger import logout_warning
-from tests.support import start
+from engine.store.paths import create_store
+from tests.support import TINY, start
 
 
 @pytest.mark.parametrize("value", ["abc", "inf", "nan", "-3"])
@@ -20,6 +24,14 @@ def test_a_bad_grace_is_one_sentence_and_makes_no_run(
     with pytest.raises(HeatsError, match="HEATS_GRACE_SECONDS"):
         start(store_root)
     assert not store_root.exists()
+
+
+def test_a_run_without_a_loss_scale_has_none_to_reset(store_root: Path) -> None:
+    config = resolve(config_class("multiplication"), TINY | {"precision.dtype": "fp32"})
+    run = make_run(create_store(store_root), LaunchRequest("multiplication"), config)
+    with pytest.raises(HeatsError, match="no loss scale to reset: it trains in fp32"):
+        resume(run, reset_scaler=True)
+    assert run.attempts() == []
 
 
 def test_the_ladder_gives_each_rung_its_time() -> None:

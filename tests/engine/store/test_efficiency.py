@@ -91,6 +91,11 @@ def test_a_run_that_never_reaches_the_target_has_no_steps_to_it(store: Store) ->
     assert (figure.values, figure.best) == ((2, None), None)
 
 
+def test_an_accuracy_of_zero_is_nothing_that_anybody_reached(store: Store) -> None:
+    good, poor = _run(store, [0.0, 0.9], 10), _run(store, [0.0, 0.0], 10)
+    assert choose_goal([good, poor]).target is None
+
+
 def test_less_is_better_for_a_loss(store: Store) -> None:
     runs = []
     for loss in (0.5, 0.25):
