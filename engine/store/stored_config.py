@@ -28,6 +28,8 @@ def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> Task
     if os.path.exists(run.imported):
         raise HeatsError("it was imported, so there is nothing here to train it with", place=run.id)
     values = read_yaml_file(run.config)
+    if not values:  # every option is written down when a run is made: without them all it would train by defaults
+        raise HeatsError("is empty or damaged", place=str(run.config))
     for attempt in run.attempts():
         if up_to_attempt is not None and attempt.number > up_to_attempt:
             break

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.launch.actions import resume, stop
-from engine.store.checkpoints import FILES, MANIFEST, folder_name
+from engine.store.checkpoints import FILES, MANIFEST, STATE, folder_name, hash_file
 from engine.store.files import write_json
 from engine.store.paths import RunPaths, Store, create_store, program
 from engine.store.records import Beat, ExitRecord, write_beat, write_exit
@@ -180,4 +180,7 @@ def add_emergency(run: RunPaths, step: int | None = None) -> None:
     folder = run.checkpoints / folder_name(step, emergency=True)
     shutil.copytree(newest, folder)
     manifest = json.loads((folder / MANIFEST).read_text())
-    write_json(folder / MANIFEST, manifest | {"step": step, "reason": "emergency"})
+    state = folder / STATE
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"step": step}))
+    files = manifest["files"] | {STATE: {"bytes": state.stat().st_size, "sha256": hash_file(state)}}
+    write_json(folder / MANIFEST, manifest | {"step": step, "reason": "emergency", "files": files})

@@ -29,6 +29,12 @@ def test_a_run_without_overrides_trains_by_its_stored_config(run: RunPaths) -> N
     assert config == resolve(type(config), {"train.max_steps": 100, "optim.lr": 1e-3})
 
 
+def test_an_empty_config_is_damage_and_never_stands_for_the_defaults(run: RunPaths) -> None:
+    run.config.write_text("")
+    with pytest.raises(HeatsError, match="is empty or damaged"):
+        effective_config(run)
+
+
 def test_overrides_of_all_attempts_apply_in_order(run: RunPaths) -> None:
     add_attempt(run)
     add_attempt(run, overrides={"train.max_steps": {"from": 100, "to": 200}, "optim.lr": {"from": 1e-3, "to": 5e-4}})
