@@ -90,7 +90,10 @@ def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[
         _remember(store, item)
         queued += _top_up(store, item, redo if item.file == study.file else (), command, asked=True)
     started = tuple(found.run for found in launch_queue.advance(store))
-    waiting = tuple(state for item in order for state in find_cells(store, item) if state.standing == "waiting")
+    states = [(item, find_cells(store, item)) for item in order]
+    if any(is_over(store, item, found) for item, found in states):
+        launch_queue.spawn_advance(store)  # no run will end any more, so nobody else would write the verdict down
+    waiting = tuple(state for _, found in states for state in found if state.standing == "waiting")
     return Begun(tuple(queued), started, waiting)
 
 

@@ -134,7 +134,7 @@ def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3,
         if name == "interrupted":
             for _ in range(kills):
                 process = start(study, root, environment)
-                moments.append(round(chance.uniform(0.5, duration), 2))
+                moments.append(round(chance.uniform(0.5, 0.7 * duration), 2))  # later everything may be over
                 time.sleep(moments[-1])
                 killed.append(kill_everything(mark))
                 process.communicate()
