@@ -10,6 +10,7 @@ import contextlib
 import subprocess
 from pathlib import Path
 
+from engine.launch.news import NewLines
 from engine.store import host
 from engine.store.paths import AttemptPaths, program
 
@@ -27,7 +28,7 @@ class Evaluations:
     def __init__(self, attempt: AttemptPaths, wanted: bool) -> None:
         self._attempt = attempt
         self._wanted = wanted
-        self._offset = 0
+        self._news = NewLines(attempt.events)
         self._due = False
         self._pid: int | None = None
 
@@ -36,12 +37,7 @@ class Evaluations:
         if not self._wanted:
             return
         with contextlib.suppress(OSError):
-            with open(self._attempt.events, "rb") as file:
-                file.seek(self._offset)
-                block = file.read()
-            end = block.rfind(b"\n") + 1
-            self._offset += end
-            self._due = self._due or _MARK in block[:end]
+            self._due = _MARK in self._news.read() or self._due
             if self._due and not self.processes():
                 self._due = False
                 self._spawn(self._attempt.folder.parent.parent.parent)

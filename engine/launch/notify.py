@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.launch.news import NewLines
 from engine.store import host
 from engine.store.paths import AttemptPaths, RunPaths, program
 from engine.store.records import ExitRecord, read_events, read_run
@@ -83,7 +84,7 @@ class Notifier:
         self._attempt = attempt
         self._command = command
         self._limit = RateLimit()
-        self._offset = 0
+        self._news = NewLines(attempt.events)
         self._running: list[int] = []
 
     def look(self) -> None:
@@ -91,12 +92,7 @@ class Notifier:
         if not self._command:
             return
         with contextlib.suppress(OSError):
-            with open(self._attempt.events, "rb") as file:
-                file.seek(self._offset)
-                block = file.read()
-            end = block.rfind(b"\n") + 1
-            self._offset += end
-            for line in block[:end].splitlines():
+            for line in self._news.read().splitlines():
                 if any(mark in line for mark in _MARKS):
                     self._tell_alert(line)
 

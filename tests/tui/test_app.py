@@ -343,6 +343,7 @@ def test_an_error_in_the_reading_thread_is_said(store_root: Path, monkeypatch: p
 
             patched.setattr(app.tracker._list, "poll", fail)
             await until(pilot, lambda: "reads the store failed" in told(app))
+        assert len(table(app).rows) == 1  # what was known stays on the screen
         make_run(store_root)
         await until(pilot, lambda: len(table(app).rows) == 2)
 

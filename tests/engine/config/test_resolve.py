@@ -220,7 +220,7 @@ def test_any_text_as_a_config_file_is_read_or_refused(text: str) -> None:
         path = Path(folder) / "any.yaml"
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
         with contextlib.suppress(HeatsError):
-            resolve(Config, read_yaml_file(path))
+            assert isinstance(resolve(Config, read_yaml_file(path)), Config)
 
 
 @given(key=st.sampled_from(["seed", "train.device", "optim.lr", "optim.fused"]), value=st.text(max_size=30))

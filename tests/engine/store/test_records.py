@@ -106,6 +106,7 @@ def test_a_value_that_does_not_fit_makes_no_record(record_class: type[Any], cont
 @settings(max_examples=100)
 def test_no_json_object_whatever_makes_a_record_raise(name: type[Any], content: dict[str, Any]) -> None:
     record = from_fields(name, content)
+    assert record is None or isinstance(record, name)
     if record is not None:
         json.dumps(fields(record), allow_nan=False)
 
