@@ -84,10 +84,14 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread. A stall that ended since its last look is said to be over first."""
         self._ending.set()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+        if threading.current_thread() is self._thread:
+            return
+        if self._thread.is_alive():
             self._thread.join()
+        if self._stalled and self.step != self._seen_step:
+            self._look_at_clock(time.monotonic())
 
     @contextlib.contextmanager
     def doing(self, place: str) -> Iterator[None]:

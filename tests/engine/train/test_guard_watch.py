@@ -76,6 +76,19 @@ def test_a_long_evaluation_or_save_is_no_stall(tmp_path: Path) -> None:
     assert told.said[0][:2] == ("alert", "stall")
 
 
+def test_a_stall_that_ends_right_before_the_run_does_is_over(tmp_path: Path) -> None:
+    told = _Told()
+    watch = Watch(
+        GuardSection(stall_seconds=4.0), tmp_path, told, lambda reason: None, poll_seconds=600.0
+    )  # looks once a second at most, as it always does: at stall_seconds / 4
+    watch.start()
+    watch._since -= 60.0  # the first step is a minute late
+    wait_until(lambda: told.said)
+    watch.step += 1  # the last step, and the end of training before the next look
+    watch.close()
+    assert [item[:2] for item in told.said] == [("alert", "stall"), ("alert_over", "stall")]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""
