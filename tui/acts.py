@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from engine.launch.actions import LaunchRequest
 
-_Outcome = tuple[str, str | None]
+Outcome = tuple[str, str | None]
 
 
 class Acts:
@@ -29,44 +29,52 @@ class Acts:
     def launch(self, request: LaunchRequest) -> None:
         """Make a run and start it."""
 
-        def act() -> _Outcome:
+        def act() -> Outcome:
             from engine.launch.actions import launch
 
             started = launch(self.root, request)
             return _with_warnings(f"launched {started.run.id}", started.warnings), started.run.id
 
-        self._do("launches a run", act)
+        self.do("launches a run", act)
 
     def resume(self, run_id: str) -> None:
         """Go on with a run from its newest valid checkpoint."""
 
-        def act() -> _Outcome:
+        def act() -> Outcome:
             from engine.launch.actions import resume
 
-            started = resume(self._run(run_id))
+            started = resume(self.run_paths(run_id))
             step = started.resumed_from_step
             told = (
                 f"resumed {run_id} from step {format.count(step)}" if step else f"started {run_id} from the beginning"
             )
             return _with_warnings(told, (*started.passed_over, *started.warnings)), run_id
 
-        self._do("resumes a run", act)
+        self.do("resumes a run", act)
 
     def stop(self, run_id: str, *, now: bool) -> None:
         """Ask a run to end."""
 
-        def act() -> _Outcome:
+        def act() -> Outcome:
             from engine.launch.actions import stop
 
-            stop(self._run(run_id), now=now)
+            stop(self.run_paths(run_id), now=now)
             return (f"{run_id} ends now" if now else f"{run_id} saves a checkpoint and ends"), run_id
 
-        self._do("stops a run", act)
+        self.do("stops a run", act)
 
-    def _run(self, run_id: str) -> RunPaths:
+    def run_paths(self, run_id: str) -> RunPaths:
+        """Where a run lies."""
         return RunPaths(self.root.absolute() / run_id)
 
-    def _do(self, description: str, act: Callable[[], _Outcome]) -> None:
+    def do(self, description: str, act: Callable[[], Outcome]) -> None:
+        """Do something to the store in a thread, and tell its outcome in a toast.
+
+        Args:
+            description: what the part does, for the sentence when it fails ("stops a run").
+            act: called in a thread; gives what to tell, and the run that it was about, if any.
+        """
+
         def work() -> None:
             try:
                 told, run_id = act()

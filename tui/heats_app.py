@@ -22,8 +22,9 @@ from tui.bell import any_news, wants_bell
 from tui.messages import ActDone, FactsRead, PollEnded, RunRead, RunsListed, SparksRead
 from tui.palette import ActionProvider
 from tui.screens.launch import LaunchScreen
+from tui.screens.pane import HeatsScreen
 from tui.screens.runs import RunsScreen
-from tui.tracker import RunTracker
+from tui.tracker import PERIOD_SECONDS, RunTracker
 
 _SAVE_AFTER_SECONDS = 0.4
 
@@ -68,6 +69,12 @@ class HeatsApp(App[None], inherit_bindings=False):
             self.animation_level = "none"
         self.push_screen(RunsScreen())
         self.tracker.start()
+        self.set_interval(PERIOD_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        """The one clock: only the screen that is shown hears it."""
+        if isinstance(self.screen, HeatsScreen) and self.screen.is_mounted:
+            self.screen.tick()
 
     # View state
 

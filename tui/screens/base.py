@@ -3,113 +3,28 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
-
-from textual.screen import Screen
-from textual.widget import Widget
 
 from engine.store.status import State
 from engine.store.summary import RunSummary
 from tui import format
 from tui.messages import RunView
 from tui.screens.confirm import Choice, ConfirmScreen
-from tui.screens.help import HelpScreen
+from tui.screens.pane import PaneScreen
 from tui.widgets.chart import Chart, Line, Look
 from tui.widgets.log_view import LogView
 from tui.widgets.smoothing import WEIGHTS
 
-if TYPE_CHECKING:
-    from tui.app import HeatsApp
 
-
-@runtime_checkable
-class Pane(Protocol):
-    """What the movement keys move in."""
-
-    def move_by(self, rows: int) -> None: ...
-
-    def move_page(self, halves: int) -> None: ...
-
-    def move_to_start(self) -> None: ...
-
-    def move_to_end(self) -> None: ...
-
-
-class HeatsScreen(Screen[Any]):
-    """A screen whose keys come from the table of actions, under the name `WHERE`."""
-
-    WHERE: ClassVar[str]
-    AUTO_FOCUS = ""
-
-    @property
-    def heats(self) -> HeatsApp:
-        """The app, by its own type."""
-        return cast("HeatsApp", self.app)
-
-    def action_help(self) -> None:
-        """Show all keys of this screen."""
-        self.heats.push_screen(HelpScreen(self.WHERE))
-
-
-class RunActsScreen(HeatsScreen):
+class RunActsScreen(PaneScreen):
     """A screen with one selected run, a chart and a log."""
 
     @abstractmethod
     def selected_run(self) -> RunSummary | None:
         """The run that the keys act on."""
 
-    @abstractmethod
-    def panes(self) -> list[Widget]:
-        """What Tab goes through, where it is on the screen."""
-
-    # Movement
-
-    def _pane(self) -> Pane | None:
-        focused: object = self.focused
-        if isinstance(focused, Pane):
-            return focused
-        return next((pane for pane in self.panes() if isinstance(pane, Pane)), None)
-
-    def action_move(self, rows: int) -> None:
-        """Up or down."""
-        if pane := self._pane():
-            pane.move_by(rows)
-
-    def action_move_page(self, halves: int) -> None:
-        """By half pages."""
-        if pane := self._pane():
-            pane.move_page(halves)
-
-    def action_move_start(self) -> None:
-        """To the first row."""
-        if pane := self._pane():
-            pane.move_to_start()
-
-    def action_move_end(self) -> None:
-        """To the last row."""
-        if pane := self._pane():
-            pane.move_to_end()
-
-    def action_sideways(self, direction: int) -> None:
-        """Left or right in long lines."""
-        pane = self._pane()
-        view = pane if isinstance(pane, LogView) else self._log_view()
-        if view is not None:
+    def panned(self, direction: int) -> None:
+        if view := self._log_view():
             view.move_sideways(direction * 16)
-
-    def action_next_pane(self) -> None:
-        """Tab."""
-        self._turn_pane(1)
-
-    def action_previous_pane(self) -> None:
-        """Shift+Tab."""
-        self._turn_pane(-1)
-
-    def _turn_pane(self, direction: int) -> None:
-        panes = self.panes()
-        if panes:
-            at = panes.index(self.focused) if self.focused in panes else -direction
-            panes[(at + direction) % len(panes)].focus()
 
     # Looks
 

@@ -26,7 +26,7 @@ from tui.launch_form import (
     hint,
     options_by_section,
 )
-from tui.screens.base import HeatsScreen
+from tui.screens.pane import HeatsScreen
 from tui.screens.runs import update_text
 from tui.widgets.key_bar import KeyBar
 

@@ -69,7 +69,6 @@ class RunsScreen(RunActsScreen):
         app.tracker.listed.subscribe(self, self._on_listed)
         app.tracker.sparked.subscribe(self, self._on_sparks)
         app.tracker.viewed.subscribe(self, self._on_viewed)
-        self.set_interval(1.0, self._tick)
         self._show_title()
 
     def on_resize(self) -> None:
@@ -89,10 +88,9 @@ class RunsScreen(RunActsScreen):
             self.query_one(Chart).set_look(self.look)
             self._watch_selected()
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         """Ages go on even when nothing is written."""
-        if self.is_current:
-            self.query_one(RunTable).refresh_changed(time.time())
+        self.query_one(RunTable).refresh_changed(time.time())
 
     # What the tracker says
 
