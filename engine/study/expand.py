@@ -113,6 +113,25 @@ def expand(
     return cells
 
 
+def check(study: Study) -> None:
+    """Refuse a study file with a mistake; reads no store. Of a search both ends of every option's space are tried.
+
+    Raises:
+        HeatsError: as `expand`.
+    """
+    search = study.spec.search
+    if search is None:
+        expand(study)
+        return
+    ends = [
+        {key: (space.values or [space.low, space.high])[place] for key, space in search.space.items()}
+        for place in (0, -1)
+    ]
+    for arm in arms_of(study) or [Arm("", {})]:
+        for values in ends:
+            expand(study, arms=[Arm(arm.name, {**arm.values, **values})])
+
+
 def _home(trial: str) -> str:
     """The arm whose search a trial belongs to."""
     from engine.study.search import parse_name
