@@ -169,7 +169,7 @@ def _blame(study: Study, arm: Arm, message: str) -> str:
     parts = message.split("`")
     key = parts[1] if len(parts) > 2 else ""
     dotted = key.split(".")
-    for home in (("arms", arm.name), ("factors",), ("zip",), ("base",), ("needs",)):
+    for home in (("arms", arm.name), ("factors",), ("zip",), ("search", "space"), ("base",), ("needs",)):
         for path in ((*home, key), (*home, *dotted)):
             if path in study.lines or (study.preset and ("presets", study.preset, *path) in study.lines):
                 return study.place(*path)
