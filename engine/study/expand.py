@@ -59,7 +59,7 @@ def arms_of(study: Study) -> list[Arm]:
         if not values:
             raise HeatsError(f"the factor `{key}` has no values: the grid is empty", place=study.place("factors", key))
         _refuse_repeats(study, key, values)
-        parts.append([Arm(f"{_short(key, spec.factors)}={_text(value)}", {key: value}) for value in values])
+        parts.append([Arm(f"{short_key(key, spec.factors)}={_text(value)}", {key: value}) for value in values])
     if spec.zip:
         parts.append(_zipped(study))
     if not parts:
@@ -213,7 +213,7 @@ def _zipped(study: Study) -> list[Arm]:
     rows = []
     for values in zip(*study.spec.zip.values(), strict=True):
         row = dict(zip(study.spec.zip, values, strict=True))
-        rows.append(Arm(",".join(f"{_short(key, study.spec.zip)}={_text(row[key])}" for key in row), row))
+        rows.append(Arm(",".join(f"{short_key(key, study.spec.zip)}={_text(row[key])}" for key in row), row))
     _refuse_repeats(study, "zip", [row.name for row in rows])
     return rows
 
@@ -225,7 +225,7 @@ def _refuse_repeats(study: Study, key: str, values: list[Any]) -> None:
         raise HeatsError(f"`{key}` holds {twice[0]} twice", place=study.place("factors", key))
 
 
-def _short(key: str, keys: Mapping[str, Any]) -> str:
+def short_key(key: str, keys: Mapping[str, Any]) -> str:
     """The last part of a key where that is enough to tell it from the others."""
     leaf = key.rpartition(".")[2]
     return leaf if sum(other.rpartition(".")[2] == leaf for other in keys) == 1 else key

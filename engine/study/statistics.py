@@ -71,16 +71,30 @@ def t_interval(values: Sequence[float] | np.ndarray, confidence: float = CONFIDE
     Raises:
         ValueError: fewer than two values.
     """
-    from scipy import stats  # a second to load: only where it is used
-
     array = np.asarray(values, dtype=float)
     if len(array) < 2:
         raise ValueError("an interval needs two values")
-    mean, error = float(array.mean()), float(stats.sem(array))
-    if error == 0:
-        return Interval(mean, mean, confidence)
-    lower, upper = stats.t.interval(confidence, len(array) - 1, loc=mean, scale=error)
-    return Interval(float(lower), float(upper), confidence)
+    mean, error = float(array.mean()), _standard_error(array)
+    half = t_quantile((1 + confidence) / 2, len(array) - 1) * error
+    return Interval(mean - half, mean + half, confidence)
+
+
+def _standard_error(array: np.ndarray) -> float:
+    return float(array.std(ddof=1)) / math.sqrt(len(array))
+
+
+def t_quantile(probability: float, degrees: int) -> float:
+    """The value below which a variable of Student's distribution lies with a probability."""
+    from scipy import special  # scipy.stats has the same, but takes five times as long to load and far longer to call
+
+    return float(special.stdtrit(degrees, probability))
+
+
+def _t_below(value: float, degrees: int) -> float:
+    """The probability that a variable of Student's distribution lies below a value."""
+    from scipy import special
+
+    return float(special.stdtr(degrees, value))
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int = 0) -> Interval | None:
@@ -106,12 +120,10 @@ def t_test(differences: Sequence[float], against: float = 0.0) -> float:
 
     Equal differences (no spread at all) give 0, or 1 where they are all `against`.
     """
-    from scipy import stats  # a second to load: only where it is used
-
     array = np.asarray(differences, dtype=float)
     if np.ptp(array) == 0:
         return 1.0 if array[0] == against else 0.0
-    return float(stats.ttest_1samp(array, against).pvalue)
+    return 2 * _t_below(-abs(float(array.mean()) - against) / _standard_error(array), len(array) - 1)
 
 
 def sign_flip_test(differences: Sequence[float], seed: int = 0) -> SignFlip:
@@ -150,16 +162,15 @@ def _sign_blocks(count: int) -> list[np.ndarray]:
 
 def equivalence_p(differences: Sequence[float], margin: float) -> float:
     """The p of two one-sided t tests (Schuirmann 1987): is the mean within plus or minus the margin?"""
-    from scipy import stats  # a second to load: only where it is used
-
     array = np.asarray(differences, dtype=float)
     if margin <= 0:
         return 1.0
     if np.ptp(array) == 0:
         return 0.0 if abs(array[0]) < margin else 1.0
-    above = stats.ttest_1samp(array, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(array, margin, alternative="less").pvalue
-    return float(max(above, below))
+    mean, error, degrees = float(array.mean()), _standard_error(array), len(array) - 1
+    above = _t_below(-(mean + margin) / error, degrees)
+    below = _t_below((mean - margin) / error, degrees)
+    return max(above, below)
 
 
 def effect_size(differences: Sequence[float]) -> float | None:
@@ -188,28 +199,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def t_power(shift: float, deviation: float, count: int, alpha: float = 1 - CONFIDENCE) -> float:
     """The chance that a two-sided t test of `count` values finds a mean this far from the tested one, on its side."""
-    from scipy import stats  # a second to load: only where it is used
-
     if deviation == 0:
         return 1.0 if shift else 0.0
     degrees = count - 1
-    bound = stats.t.ppf(1 - alpha / 2, degrees)
-    return float(stats.nct.sf(bound, degrees, abs(shift) / deviation * math.sqrt(count)))
+    bound = t_quantile(1 - alpha / 2, degrees)
+    return 1 - _noncentral_below(bound, degrees, abs(shift) / deviation * math.sqrt(count))
+
+
+def _noncentral_below(value: float, degrees: int, centre: float) -> float:
+    """The same as `_t_below` of the noncentral t distribution."""
+    from scipy import stats  # scipy.special's nctdtr gives no number for some centres far out
+
+    return float(stats.nct.cdf(value, degrees, centre))
 
 
 def equivalence_power(mean: float, deviation: float, margin: float, count: int, alpha: float = 1 - CONFIDENCE) -> float:
     """The chance that two one-sided t tests of `count` values show a mean within the margin (a lower bound of it)."""
-    from scipy import stats  # a second to load: only where it is used
-
     if margin <= 0:
         return 0.0
     if deviation == 0:
         return float(abs(mean) < margin)
     degrees = count - 1
-    bound = stats.t.ppf(1 - alpha, degrees)
-    above = stats.nct.cdf(-bound, degrees, (mean - margin) / deviation * math.sqrt(count))
-    below = stats.nct.sf(bound, degrees, (mean + margin) / deviation * math.sqrt(count))
-    return float(max(0.0, above + below - 1))
+    bound = t_quantile(1 - alpha, degrees)
+    above = _noncentral_below(-bound, degrees, (mean - margin) / deviation * math.sqrt(count))
+    below = 1 - _noncentral_below(bound, degrees, (mean + margin) / deviation * math.sqrt(count))
+    return max(0.0, above + below - 1)
 
 
 def seeds_needed(differences: Sequence[float], margin: float, alpha: float = 1 - CONFIDENCE) -> int | None:
