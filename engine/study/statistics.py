@@ -5,6 +5,7 @@ Everything here is a pure function of a few numbers. Differences are oriented be
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -51,14 +52,23 @@ class Sample:
 
 def describe(values: Sequence[float], confidence: float = CONFIDENCE) -> Sample:
     """Mean, deviation and t interval of an arm; deviation and interval need two values."""
-    array = np.asarray(values, dtype=float)
-    several = len(array) > 1
+    several = len(values) > 1
     return Sample(
-        values=tuple(float(value) for value in array),
-        mean=float(array.mean()) if len(array) else math.nan,
-        deviation=float(array.std(ddof=1)) if several else None,
-        interval=t_interval(array, confidence) if several else None,
+        values=tuple(float(value) for value in values),
+        mean=math.fsum(values) / len(values) if len(values) else math.nan,
+        deviation=_mean_and_deviation(values)[1] if several else None,
+        interval=t_interval(values, confidence) if several else None,
     )
+
+
+def _mean_and_deviation(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Mean and sample deviation (n - 1). Of the few values of a study, plain sums are ten times as fast as arrays."""
+    mean = math.fsum(values) / len(values)
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def _all_equal(values: Sequence[float] | np.ndarray) -> bool:
+    return max(values) == min(values)
 
 
 def t_interval(values: Sequence[float] | np.ndarray, confidence: float = CONFIDENCE) -> Interval:
@@ -71,16 +81,13 @@ def t_interval(values: Sequence[float] | np.ndarray, confidence: float = CONFIDE
     Raises:
         ValueError: fewer than two values.
     """
-    array = np.asarray(values, dtype=float)
-    if len(array) < 2:
+    if len(values) < 2:
         raise ValueError("an interval needs two values")
-    mean, error = float(array.mean()), _standard_error(array)
-    half = t_quantile((1 + confidence) / 2, len(array) - 1) * error
+    if _all_equal(values):
+        return Interval(float(values[0]), float(values[0]), confidence)
+    mean, deviation = _mean_and_deviation(values)
+    half = t_quantile((1 + confidence) / 2, len(values) - 1) * deviation / math.sqrt(len(values))
     return Interval(mean - half, mean + half, confidence)
-
-
-def _standard_error(array: np.ndarray) -> float:
-    return float(array.std(ddof=1)) / math.sqrt(len(array))
 
 
 def t_quantile(probability: float, degrees: int) -> float:
@@ -120,10 +127,10 @@ def t_test(differences: Sequence[float], against: float = 0.0) -> float:
 
     Equal differences (no spread at all) give 0, or 1 where they are all `against`.
     """
-    array = np.asarray(differences, dtype=float)
-    if np.ptp(array) == 0:
-        return 1.0 if array[0] == against else 0.0
-    return 2 * _t_below(-abs(float(array.mean()) - against) / _standard_error(array), len(array) - 1)
+    if _all_equal(differences):
+        return 1.0 if differences[0] == against else 0.0
+    mean, deviation = _mean_and_deviation(differences)
+    return 2 * _t_below(-abs(mean - against) / deviation * math.sqrt(len(differences)), len(differences) - 1)
 
 
 def sign_flip_test(differences: Sequence[float], seed: int = 0) -> SignFlip:
@@ -149,10 +156,16 @@ def sign_flip_test(differences: Sequence[float], seed: int = 0) -> SignFlip:
     return SignFlip((hits + 1) / (_DRAWS + 1), smallest, exact=False)
 
 
+@functools.cache
+def _sign_rows(count: int) -> np.ndarray:
+    """All rows of so few signs."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=count))).reshape(2**count, count)
+
+
 def _sign_blocks(count: int) -> list[np.ndarray]:
     """All rows of `count` signs, in blocks that fit in memory."""
     inner = min(count, 12)
-    rows = np.array(list(itertools.product((1.0, -1.0), repeat=inner))).reshape(2**inner, inner)
+    rows = _sign_rows(inner)
     blocks = []
     for outer in itertools.product((1.0, -1.0), repeat=count - inner):
         head = np.tile(np.asarray(outer), (len(rows), 1)).reshape(len(rows), count - inner)
@@ -162,12 +175,12 @@ def _sign_blocks(count: int) -> list[np.ndarray]:
 
 def equivalence_p(differences: Sequence[float], margin: float) -> float:
     """The p of two one-sided t tests (Schuirmann 1987): is the mean within plus or minus the margin?"""
-    array = np.asarray(differences, dtype=float)
     if margin <= 0:
         return 1.0
-    if np.ptp(array) == 0:
-        return 0.0 if abs(array[0]) < margin else 1.0
-    mean, error, degrees = float(array.mean()), _standard_error(array), len(array) - 1
+    if _all_equal(differences):
+        return 0.0 if abs(differences[0]) < margin else 1.0
+    mean, deviation = _mean_and_deviation(differences)
+    error, degrees = deviation / math.sqrt(len(differences)), len(differences) - 1
     above = _t_below(-(mean + margin) / error, degrees)
     below = _t_below((mean - margin) / error, degrees)
     return max(above, below)
@@ -178,12 +191,12 @@ def effect_size(differences: Sequence[float]) -> float | None:
 
     None below three values, and where there is no spread to measure by.
     """
-    array = np.asarray(differences, dtype=float)
-    if len(array) < 3 or np.ptp(array) == 0:
+    if len(differences) < 3 or _all_equal(differences):
         return None
-    half = (len(array) - 1) / 2
+    half = (len(differences) - 1) / 2
     correction = math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half)
-    return float(correction * array.mean() / array.std(ddof=1))
+    mean, deviation = _mean_and_deviation(differences)
+    return correction * mean / deviation
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -232,10 +245,9 @@ def seeds_needed(differences: Sequence[float], margin: float, alpha: float = 1 -
     Settled means: the interval lies beyond the margin, on either side, or equivalence within it is shown. None where
     even 1,000 would not do. A guess from few values is rough: say "about".
     """
-    array = np.asarray(differences, dtype=float)
-    if len(array) < 2:
+    if len(differences) < 2:
         return None
-    mean, deviation = float(array.mean()), float(array.std(ddof=1))
+    mean, deviation = _mean_and_deviation(differences)
 
     def settles(count: int) -> bool:
         found = max(
@@ -243,7 +255,7 @@ def seeds_needed(differences: Sequence[float], margin: float, alpha: float = 1 -
         )
         return found >= POWER
 
-    low, high = max(3, len(array)), _MOST_SEEDS
+    low, high = max(3, len(differences)), _MOST_SEEDS
     if not settles(high):
         return None
     while low < high:  # power grows with the count
