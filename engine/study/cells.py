@@ -182,6 +182,28 @@ def counts(states: Sequence[CellState]) -> dict[str, int]:
     return found
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """Cells that went wrong in the same way."""
+
+    standing: str
+    reason: str
+    """As `failed at step 7: the loss was NaN`."""
+    cells: tuple[str, ...]
+
+
+def troubles(states: Sequence[CellState]) -> list[Trouble]:
+    """What kept cells from counting, each reason once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for state in states:
+        if state.standing in ("failed", "suspect", "stopped") and state.summary is not None:
+            reason = state.summary.suspect if state.standing == "suspect" else state.summary.reason
+            said = reason or state.standing
+            said = said if said.startswith(state.standing) else f"{state.standing}: {said}"
+            found.setdefault((state.standing, said), []).append(state.cell.name)
+    return [Trouble(standing, reason, tuple(cells)) for (standing, reason), cells in found.items()]
+
+
 def to_json(state: CellState, metric: str | None, which: str = "last") -> dict[str, Any]:
     """The stable public form of a cell."""
     from engine.store.files import encode_number

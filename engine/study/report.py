@@ -11,10 +11,10 @@ from typing import Any
 
 from engine.store.files import read_json, write_atomic
 from engine.store.paths import Store
-from engine.study.cells import CellState, counts, study_folder
+from engine.study.cells import CellState, counts, study_folder, troubles
 from engine.study.conclude import Conclusion
 from engine.study.pictures import Picture, pictures
-from engine.study.results import ArmRow, Report, gather, troubles
+from engine.study.results import ArmRow, Report, gather
 from engine.study.verdict import LEAST_SEEDS, NOT_COUNTED, Comparison, Word
 
 _WIDEST_MATRIX = 10

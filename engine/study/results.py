@@ -147,22 +147,3 @@ def _only_what_differs(rows: Sequence[ArmRow]) -> tuple[ArmRow, ...]:
     """Of each arm's options only those in which the arms differ."""
     keys = [key for key in (rows[0].options if rows else {}) if len({repr(row.options.get(key)) for row in rows}) > 1]
     return tuple(replace(row, options={key: row.options.get(key) for key in keys if key != "seed"}) for row in rows)
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Cells that went wrong in the same way."""
-
-    standing: str
-    reason: str
-    cells: tuple[str, ...]
-
-
-def troubles(states: Sequence[CellState]) -> list[Trouble]:
-    """What kept cells from counting, each reason once."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for state in states:
-        if state.standing in ("failed", "suspect", "stopped") and state.summary is not None:
-            reason = state.summary.suspect if state.standing == "suspect" else state.summary.reason
-            found.setdefault((state.standing, reason or state.standing), []).append(state.cell.name)
-    return [Trouble(standing, reason, tuple(cells)) for (standing, reason), cells in found.items()]
