@@ -21,6 +21,42 @@ _CHECKOUT = str(Path(__file__).parent.parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_CHECKOUT, os.environ.get("PYTHONPATH"))))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that tests start answer Ctrl-C and a hang-up, however pytest itself was started.
+
+    Under `nohup`, or in the background of a script, these signals are ignored, and children inherit that. A handler
+    that does nothing ignores them here as before, but isn't inherited.
+    """
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # its children are workers, to whom the same applies
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first, half of them for each of two workers, so that none has one left at the end.
+
+    Each worker begins with a half of the list, in its order, and one that is done takes over from the other's end.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    long = [path for path, tests in files.items() if any(map(_is_long, tests))]
+    first, second = (
+        [item for path in share for item in sorted(files.pop(path), key=lambda item: not _is_long(item))]
+        for share in (long[::2], long[1::2])
+    )
+    rest = [item for tests in files.values() for item in tests]
+    cut = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *rest[:cut], *second, *rest[cut:]]
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("slow") or item.get_closest_marker("e2e"))
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path_factory.mktemp("home")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.launch.actions import LaunchRequest, Started, launch
+from engine.launch.actions import LaunchRequest, Started, launch, stop
+from engine.store.checkpoints import scan
 from engine.store.paths import RunPaths
 from engine.store.records import LaunchRecord, read_launch
 from engine.store.status import State
@@ -38,7 +39,11 @@ def start(root: Path, values: dict[str, Any] | None = None, **request: Any) -> S
     return launch(root, LaunchRequest("multiplication", TINY if values is None else values, **request))
 
 
-def wait_until(check: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
+PATIENCE_SECONDS = 150.0
+"""How long tests wait for what must come: seconds on a quiet machine, and ten times that on a crowded one."""
+
+
+def wait_until(check: Callable[[], Any], seconds: float = PATIENCE_SECONDS, what: str = "") -> Any:
     """Wait for a check to give something true, and return that."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -56,7 +61,7 @@ def look(run: RunPaths) -> RunSummary:
     return summary
 
 
-def wait_for_state(run: RunPaths, *states: State, seconds: float = 90.0) -> RunSummary:
+def wait_for_state(run: RunPaths, *states: State, seconds: float = PATIENCE_SECONDS) -> RunSummary:
     """Wait until a run is in one of these states."""
 
     def check() -> RunSummary | None:
@@ -73,9 +78,23 @@ def wait_for_state(run: RunPaths, *states: State, seconds: float = 90.0) -> RunS
     return found
 
 
-def wait_for_step(run: RunPaths, step: int, seconds: float = 90.0) -> None:
+def wait_for_step(run: RunPaths, step: int, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until a run has logged a step."""
     wait_until(lambda: look(run).step >= step, seconds, f"step {step} of {run.id}: {look(run).reason}")
+
+
+def wait_for_checkpoint(run: RunPaths, seconds: float = PATIENCE_SECONDS) -> int:
+    """Wait until a run can be resumed from a checkpoint, which may lie many steps behind the last one logged."""
+    steps: list[int] = wait_until(
+        lambda: [item.step for item in scan(run) if item.usable], seconds, f"a checkpoint of {run.id}"
+    )
+    return max(steps)
+
+
+def end(run: RunPaths) -> None:
+    """Stop a run at once, where its end isn't what is tested: a crowded machine may leave it no time for a word."""
+    stop(run, now=True)
+    wait_for_state(run, State.STOPPED, State.KILLED)
 
 
 def launched(run: RunPaths) -> LaunchRecord:

@@ -151,7 +151,16 @@ def dump_yaml(config: BaseModel) -> str:
 
 def config_hash(config: BaseModel) -> str:
     """A short digest that is equal exactly for equal resolved configs."""
-    canonical = json.dumps(config.model_dump(), sort_keys=True)
+    return content_hash(config.model_dump())
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """The same digest of a config as it was written down, without knowing its task.
+
+    Raises:
+        TypeError, ValueError, RecursionError: it holds what no config has.
+    """
+    canonical = json.dumps(content, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

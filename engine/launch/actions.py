@@ -35,6 +35,12 @@ if TYPE_CHECKING:  # stopping must stay quick
     from engine.launch.slots import Slot
 
 
+_EDITED = (
+    "its config.yaml was edited since the run was made, and that is what it trains by now; "
+    "changes given as --override key=value are kept on the record"
+)
+
+
 @dataclass(frozen=True)
 class LaunchRequest:
     """A run to be made. `values` are by dotted key, as text or as typed values."""
@@ -201,7 +207,7 @@ def resume(
     from engine.store.checkpoints import choose
     from engine.store.create import claim_attempt
     from engine.store.provenance import record_attempt
-    from engine.store.stored_config import apply_overrides, effective_config
+    from engine.store.stored_config import apply_overrides, effective_config, was_edited
 
     store = open_store(run.folder.parent)
     before = effective_config(run)
@@ -244,7 +250,8 @@ def resume(
         start(attempt, record, descriptor)
     finally:
         os.close(descriptor)
-    return Started(run, attempt, step, choice.passed_over, (*code_warnings, *changes, *start_warnings()))
+    edited = (_EDITED,) if was_edited(run) else ()
+    return Started(run, attempt, step, choice.passed_over, (*edited, *code_warnings, *changes, *start_warnings()))
 
 
 def stop(run: RunPaths, *, now: bool = False) -> None:

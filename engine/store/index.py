@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from engine.store import first_look
 from engine.store.files import decode_number
 from engine.store.index_file import Entry, IndexFile
 from engine.store.paths import EMPTY_STORE, Store
@@ -94,11 +95,23 @@ def list_lines(store: Store, *, rescan: bool = False) -> list[Listed]:
         return []
     ids = store.run_ids()
     with IndexFile(_path(store), anew=rescan) as file:
-        found = _look(store, file, ids, file.load("lines"))
+        known = file.load("lines")
+        count = first_look.processes()
+        if file.is_open and count > 1 and len(ids) - len(known) >= first_look.MANY:
+            with first_look.helped(store, count):
+                learn(store, ids[::count])
+            known = file.load("lines")
+        found = _look(store, file, ids, known)
         gone = file.ids() - set(ids)
         if gone:
             file.keep({}, gone)
     return found
+
+
+def learn(store: Store, ids: Sequence[str]) -> None:
+    """Take runs into the index, as far as they are settled and it doesn't know them."""
+    with IndexFile(_path(store)) as file:
+        _look(store, file, ids, file.load("lines", ids))
 
 
 @dataclass(frozen=True)

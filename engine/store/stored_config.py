@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from engine.config.resolve import flatten, parse_overrides, read_yaml_file, resolve
+from engine.config.resolve import content_hash, flatten, parse_overrides, read_yaml_file, resolve
 from engine.config.sections import TaskConfig
 from engine.config.tasks import config_class
+from engine.config.yaml_file import read_mapping
 from engine.errors import HeatsError
 from engine.store.paths import RunPaths
 from engine.store.records import read_launch, read_run
@@ -40,6 +41,17 @@ def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> Task
             if isinstance(change, dict) and "to" in change:
                 values[key] = change["to"]
     return resolve(config_class(record.task), values, place=str(run.config))
+
+
+def was_edited(run: RunPaths) -> bool:
+    """Whether config.yaml says something else than when the run was made. False where that can't be told."""
+    record = read_run(run.record)
+    if record is None or not record.config_hash or os.path.exists(run.imported):
+        return False
+    try:
+        return content_hash(read_mapping(run.config)[0]) != record.config_hash
+    except (HeatsError, TypeError, ValueError, RecursionError):
+        return False  # damage is told elsewhere
 
 
 def apply_overrides(config: TaskConfig, overrides: Mapping[str, Any], *, place: str | None = None) -> TaskConfig:

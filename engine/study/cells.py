@@ -16,7 +16,7 @@ from engine.store.requests import read_stop
 from engine.store.status import State
 from engine.store.stored_config import effective_config
 from engine.store.summary import RunSummary
-from engine.study.expand import Arm, Cell, arms_of, expand
+from engine.study.expand import Arm, Cell, arms_of, check, expand
 from engine.study.needs import find_needed
 from engine.study.search import parse_name
 from engine.study.spec import Study
@@ -68,17 +68,23 @@ def study_runs(store: Store, label: str) -> list[RunSummary]:
     return sorted(found, key=lambda summary: summary.created)  # ids don't tell within a second
 
 
-def find_cells(store: Store, study: Study) -> list[CellState]:
+def find_cells(store: Store, study: Study, seen: dict[Path, list[CellState]] | None = None) -> list[CellState]:
     """Every cell of a study with its run, if there is one, in the order of `expand`.
 
     Stored configs are resolved anew, so that an option which came later, at its default, changes no cell.
 
+    Args:
+        store, study: of which store and study.
+        seen: by file, the cells of other studies as they were found at the same moment; this one's are added.
+
     Raises:
         HeatsError: the study file has a mistake.
     """
+    if study.spec.search is not None:
+        check(study)  # before its first trial there is no cell in which a mistake could show
     runs = study_runs(store, study.label)
     arms = None if study.spec.search is None else begun_trials(store, study, runs)
-    cells = expand(study, find_needed(store, study), arms)
+    cells = expand(study, find_needed(store, study, seen), arms)
     by_hash: dict[str, list[RunSummary]] = {}
     for summary in runs:
         found = _hash(store.run(summary.id))
@@ -90,6 +96,8 @@ def find_cells(store: Store, study: Study) -> list[CellState]:
         if arms is not None:  # a search may try one setting twice
             same = [summary for summary in same if summary.arm == cell.arm]
         states.append(_state(store, cell, same))
+    if seen is not None:
+        seen[study.file] = states
     return states
 
 
@@ -172,6 +180,28 @@ def counts(states: Sequence[CellState]) -> dict[str, int]:
     for state in states:
         found[state.standing] = found.get(state.standing, 0) + 1
     return found
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Cells that went wrong in the same way."""
+
+    standing: str
+    reason: str
+    """As `failed at step 7: the loss was NaN`."""
+    cells: tuple[str, ...]
+
+
+def troubles(states: Sequence[CellState]) -> list[Trouble]:
+    """What kept cells from counting, each reason once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for state in states:
+        if state.standing in ("failed", "suspect", "stopped") and state.summary is not None:
+            reason = state.summary.suspect if state.standing == "suspect" else state.summary.reason
+            said = reason or state.standing
+            said = said if said.startswith(state.standing) else f"{state.standing}: {said}"
+            found.setdefault((state.standing, said), []).append(state.cell.name)
+    return [Trouble(standing, reason, tuple(cells)) for (standing, reason), cells in found.items()]
 
 
 def to_json(state: CellState, metric: str | None, which: str = "last") -> dict[str, Any]:

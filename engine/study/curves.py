@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from engine.errors import HeatsError
 from engine.store.metrics import RunHistory, Series
 from engine.store.paths import RunPaths, Store
+from engine.study.statistics import t_quantile
 
-Axis = Literal["step", "seconds", "time"]
-"""Optimizer steps; seconds of training, pauses between attempts left out; or the clock (seconds since 1970)."""
+Axis = Literal["step", "epoch", "seconds", "relative", "time"]
+"""Optimizer steps; passes over the training data; seconds of training, pauses between attempts left out; seconds since
+the run's first record, pauses counted; or the clock (seconds since 1970)."""
+AXIS_LABELS: dict[Axis, str] = {
+    "step": "optimizer step", "epoch": "epoch", "seconds": "seconds of training",
+    "relative": "seconds since the start, with pauses", "time": "clock",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,32 @@ def points(found: RunHistory, metric: str, axis: Axis = "step") -> Points | None
     steps = np.asarray(series.steps, dtype=float)
     if axis == "step":
         return Points(steps, values)
+    if axis == "epoch":
+        length = steps_per_epoch(found.run)
+        return Points(steps / length, values, steps) if length is not None else None
     times = np.asarray(series.times, dtype=float)
     if axis == "time":
         return Points(times, values, steps)
+    if axis == "relative":
+        start = min(other.times[0] for other in found.series.values() if len(other))
+        return Points(times - start, values, steps)
     return Points(training_seconds(found, steps), values, steps)
+
+
+def steps_per_epoch(run: RunPaths) -> float | None:
+    """Optimizer steps in one pass over the training data, by the engine's own word; None where it said nothing."""
+    from engine.store.records import read_events
+    from engine.store.stored_config import effective_config
+
+    for attempt in reversed(run.attempts()):
+        for event in read_events(attempt.events)[0]:
+            batches = event.facts.get("batches_per_epoch")
+            if event.name == "training" and isinstance(batches, int) and batches > 0:
+                try:
+                    return max(1, batches // effective_config(run).train.accumulation)
+                except HeatsError:  # of a version whose options are gone
+                    return batches
+    return None
 
 
 def training_seconds(found: RunHistory, steps: np.ndarray) -> np.ndarray:
@@ -122,7 +149,7 @@ def band(runs: Sequence[Points], kind: BandKind = "interval", confidence: float 
         return Band(x, mean, table.min(axis=0), table.max(axis=0))
     deviation = table.std(axis=0, ddof=1)
     if kind == "interval":
-        deviation = deviation / np.sqrt(len(runs)) * stats.t.ppf((1 + confidence) / 2, len(runs) - 1)
+        deviation = deviation / np.sqrt(len(runs)) * t_quantile((1 + confidence) / 2, len(runs) - 1)
     return Band(x, mean, mean - deviation, mean + deviation)
 
 

@@ -59,7 +59,7 @@ def arms_of(study: Study) -> list[Arm]:
         if not values:
             raise HeatsError(f"the factor `{key}` has no values: the grid is empty", place=study.place("factors", key))
         _refuse_repeats(study, key, values)
-        parts.append([Arm(f"{_short(key, spec.factors)}={_text(value)}", {key: value}) for value in values])
+        parts.append([Arm(f"{short_key(key, spec.factors)}={_text(value)}", {key: value}) for value in values])
     if spec.zip:
         parts.append(_zipped(study))
     if not parts:
@@ -113,6 +113,25 @@ def expand(
     return cells
 
 
+def check(study: Study) -> None:
+    """Refuse a study file with a mistake; reads no store. Of a search both ends of every option's space are tried.
+
+    Raises:
+        HeatsError: as `expand`.
+    """
+    search = study.spec.search
+    if search is None:
+        expand(study)
+        return
+    ends = [
+        {key: (space.values or [space.low, space.high])[place] for key, space in search.space.items()}
+        for place in (0, -1)
+    ]
+    for arm in arms_of(study) or [Arm("", {})]:
+        for values in ends:
+            expand(study, arms=[Arm(arm.name, {**arm.values, **values})])
+
+
 def _home(trial: str) -> str:
     """The arm whose search a trial belongs to."""
     from engine.study.search import parse_name
@@ -150,7 +169,7 @@ def _blame(study: Study, arm: Arm, message: str) -> str:
     parts = message.split("`")
     key = parts[1] if len(parts) > 2 else ""
     dotted = key.split(".")
-    for home in (("arms", arm.name), ("factors",), ("zip",), ("base",), ("needs",)):
+    for home in (("arms", arm.name), ("factors",), ("zip",), ("search", "space"), ("base",), ("needs",)):
         for path in ((*home, key), (*home, *dotted)):
             if path in study.lines or (study.preset and ("presets", study.preset, *path) in study.lines):
                 return study.place(*path)
@@ -194,7 +213,7 @@ def _zipped(study: Study) -> list[Arm]:
     rows = []
     for values in zip(*study.spec.zip.values(), strict=True):
         row = dict(zip(study.spec.zip, values, strict=True))
-        rows.append(Arm(",".join(f"{_short(key, study.spec.zip)}={_text(row[key])}" for key in row), row))
+        rows.append(Arm(",".join(f"{short_key(key, study.spec.zip)}={_text(row[key])}" for key in row), row))
     _refuse_repeats(study, "zip", [row.name for row in rows])
     return rows
 
@@ -206,7 +225,7 @@ def _refuse_repeats(study: Study, key: str, values: list[Any]) -> None:
         raise HeatsError(f"`{key}` holds {twice[0]} twice", place=study.place("factors", key))
 
 
-def _short(key: str, keys: Mapping[str, Any]) -> str:
+def short_key(key: str, keys: Mapping[str, Any]) -> str:
     """The last part of a key where that is enough to tell it from the others."""
     leaf = key.rpartition(".")[2]
     return leaf if sum(other.rpartition(".")[2] == leaf for other in keys) == 1 else key

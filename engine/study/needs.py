@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config.options import nearest
 from engine.config.resolve import flatten
 from engine.errors import HeatsError
 from engine.store.paths import Store
 from engine.study.spec import Study, read_study
+
+if TYPE_CHECKING:
+    from engine.study.cells import CellState
 
 _FORM = re.compile(r"(?P<study>[\w.-]+)#(?P<what>best|run)(?::(?P<detail>.+))?")
 
@@ -92,8 +95,14 @@ def order_of(study: Study) -> list[Study]:
     return list(done.values())
 
 
-def find_needed(store: Store, study: Study) -> Mapping[tuple[str, int], Mapping[str, Any]]:
+def find_needed(
+    store: Store, study: Study, seen: dict[Path, list[CellState]] | None = None
+) -> Mapping[tuple[str, int], Mapping[str, Any]]:
     """By arm and seed, the values that are already there.
+
+    Args:
+        store, study: of which store and study.
+        seen: by file, the cells of studies that were looked at already; those looked at here are added.
 
     Raises:
         HeatsError: a need can never be met (a wrong form, study, arm or key, or a circle).
@@ -106,9 +115,10 @@ def find_needed(store: Store, study: Study) -> Mapping[tuple[str, int], Mapping[
         return {}
     order_of(study)
     found: dict[tuple[str, int], dict[str, Any]] = {}
+    seen = {} if seen is None else seen
     for need in needs:
         source = needed_study(study, need)
-        states = find_cells(store, source)
+        states = seen[source.file] if source.file in seen else find_cells(store, source, seen)
         _check_key(study, need, states)
         best = need.detail if need.what == "run" and need.detail else best_arm(source, states)
         arm_names = {state.cell.arm for state in states}
@@ -125,7 +135,7 @@ def find_needed(store: Store, study: Study) -> Mapping[tuple[str, int], Mapping[
     return found
 
 
-def _check_key(study: Study, need: Need, states: list[Any]) -> None:
+def _check_key(study: Study, need: Need, states: list[CellState]) -> None:
     """Refuse an option that the other study's task doesn't have, before anything waits for it."""
     key = need.detail or need.key
     if need.what == "run" or not states:
@@ -139,13 +149,13 @@ def _check_key(study: Study, need: Need, states: list[Any]) -> None:
         )  # fmt: skip
 
 
-def _value(need: Need, state: Any) -> Any:
+def _value(need: Need, state: CellState) -> Any:
     if need.what == "run":
-        return state.run.id
+        return state.run.id if state.run else None
     return flatten(state.cell.config.model_dump())[need.detail or need.key]
 
 
-def best_arm(study: Study, states: list[Any]) -> str | None:
+def best_arm(study: Study, states: list[CellState]) -> str | None:
     """The arm with the best mean of the study's metric, once every cell has finished; None before.
 
     Raises:
@@ -164,7 +174,7 @@ def best_arm(study: Study, states: list[Any]) -> str | None:
     return max(values, key=lambda arm: sign * sum(values[arm]) / len(values[arm]), default=None)
 
 
-def _all_tried(study: Study, states: list[Any]) -> bool:
+def _all_tried(study: Study, states: list[CellState]) -> bool:
     """Whether a search has begun all the trials that it may have; True for any other study."""
     from engine.study.expand import arms_of
     from engine.study.search import most_trials, parse_name

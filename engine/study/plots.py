@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import dates
 from matplotlib.figure import Figure
 
 from engine.errors import HeatsError, MachineError
-from engine.study.curves import BandKind, Points, band, smooth
-from engine.study.verdict import Comparison
+from engine.study.curves import Axis, BandKind, Points, band, smooth
+from engine.study.verdict import Comparison, Word
 
-# Okabe and Ito's colours, told apart by the colour-blind; dashes tell them apart in print.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#f0e442")
+# Okabe and Ito's colours, told apart by the colour-blind, but for their yellow, which is too pale on white; dashes tell
+# them apart in print.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f5539")
 DASHES = ("-", "--", "-.", ":")
 FORMATS = ("png", "svg", "pdf")
+WIDTH = 5.4
+"""Inches, of the report's figures: narrow enough that their letters can be read on a telephone."""
 _MOST_POINTS = 2000
+_LONGEST_LABEL = 30
+_NO_COLOR = "#8c959f"
+_WORD_COLORS = {
+    Word.CONFIRMED: "#009e73", Word.REJECTED: "#d55e00", Word.INCONCLUSIVE: "#8c959f", Word.IDENTICAL: "#0072b2",
+}  # fmt: skip
 
 mpl.use("agg")
 mpl.rcParams |= {
@@ -40,6 +50,8 @@ def curves_figure(
     scale: Literal["linear", "log"] = "linear",
     target: float | None = None,
     size: tuple[float, float] = (7.0, 4.0),
+    colors: Mapping[str, int] | None = None,
+    axis: Axis = "step",
 ) -> Figure:
     """One curve a group, with a band where it has several runs.
 
@@ -52,31 +64,88 @@ def curves_figure(
         scale: of the y axis.
         target: a value to mark.
         size: inches.
+        colors: by label, the number of its colour; else in the order of the groups.
+        axis: what x is: seconds become minutes or hours where they are many, and along the clock, where no two runs
+            belong together, every run is a curve of its own.
     """
     figure = Figure(figsize=size)
     axes = figure.subplots()
-    for index, (label, runs) in enumerate(groups.items()):
+    groups, x_label = _people_s_units(groups, x_label, axis)
+    for place, (label, runs) in enumerate(groups.items()):
+        index = (colors or {}).get(label, place)
         color, dash = COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]
         smoothed = [Points(run.x, smooth(run.y, smoothing), run.steps) for run in runs]
+        if axis == "time":
+            for number, run in enumerate(smoothed):
+                axes.plot(run.x, run.y, dash, color=color, lw=1.2, label=None if number else shortened(label))
+                _mark_non_finite(axes, [run], color)
+            continue
         found = band(smoothed, band_kind)
         if found is None:
             continue
         count = f" (n = {len(runs)})" if len(runs) > 1 else ""
         thin = thinned(found.mean, found.lower, found.upper)
         marker = "o" if len(found.x) <= 30 else None
-        axes.plot(found.x[thin], found.mean[thin], dash, color=color, label=f"{label}{count}", marker=marker, ms=3)
+        axes.plot(
+            found.x[thin], found.mean[thin], dash, color=color, label=f"{shortened(label)}{count}", marker=marker, ms=3
+        )
         if len(runs) > 1 and band_kind != "none":
             axes.fill_between(found.x[thin], found.lower[thin], found.upper[thin], color=color, alpha=0.18, lw=0)
         _mark_non_finite(axes, smoothed, color)
     if target is not None:
         axes.axhline(target, color="#777777", lw=1, ls=":")
-        axes.annotate("target", (1, target), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+        axes.annotate("target", (0.01, target), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8)
     axes.set_xlabel(x_label)
     axes.set_ylabel(metric)
     axes.set_yscale(scale)
+    if axis == "time":
+        locator = dates.AutoDateLocator(maxticks=8)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     if axes.has_data():
-        axes.legend()
+        legend_below(figure, axes)
     return figure
+
+
+def _people_s_units(
+    groups: Mapping[str, Sequence[Points]], label: str, axis: Axis
+) -> tuple[Mapping[str, Sequence[Points]], str]:
+    """Seconds as minutes or hours where they are many, and the clock as local dates, with the label that fits."""
+    last = max((float(run.x[-1]) for runs in groups.values() for run in runs if len(run.x)), default=0.0)
+    if axis in ("seconds", "relative") and last >= 300:
+        divisor, unit = (60.0, "minutes") if last < 10_800 else (3600.0, "hours")
+        label = label.replace("seconds", unit, 1)
+        offset = 0.0
+    elif axis == "time":
+        divisor, offset = 86_400.0, float(time.localtime(last).tm_gmtoff)
+    else:
+        return groups, label
+    return {
+        name: [Points((run.x + offset) / divisor, run.y, run.at) for run in runs] for name, runs in groups.items()
+    }, label
+
+
+def legend_below(figure: Figure, axes: Any) -> None:
+    """A legend under the axes, where it hides nothing, for which the figure grows; as many columns as fit.
+
+    None where nothing has a name.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    room = int(figure.get_size_inches()[0] * 12)  # letters of this size that fit on a line
+    columns = max(1, min(len(labels), room // (max(map(len, labels)) + 8)))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.19 * (rows - 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
+
+
+def shortened(label: str, most: int = _LONGEST_LABEL) -> str:
+    """A name with its middle left out where it would take the figure's room."""
+    if len(label) <= most:
+        return label
+    head = most // 2
+    return f"{label[:head]}…{label[len(label) - (most - head - 1) :]}"
 
 
 def thinned(*curves: np.ndarray) -> np.ndarray:
@@ -115,47 +184,69 @@ def _mark_non_finite(axes: Any, runs: Sequence[Points], color: str) -> None:
 
 def intervals_figure(comparisons: Sequence[Comparison], size: tuple[float, float] | None = None) -> Figure:
     """Each paired difference with its interval, its single values, and the margin that it had to pass."""
-    figure = Figure(figsize=size or (7.0, 1.2 + 0.8 * len(comparisons)))
+    figure = Figure(figsize=size or (WIDTH, 1.3 + 0.7 * len(comparisons)))
     axes = figure.subplots()
     for place, item in enumerate(reversed(comparisons)):
-        color = COLORS[(len(comparisons) - 1 - place) % len(COLORS)]
+        color = _WORD_COLORS[item.word]
         if item.differences:
             spread = np.linspace(-0.16, 0.16, len(item.differences)) if len(item.differences) > 1 else [0.0]
             axes.plot(item.differences, place + np.asarray(spread), "o", color=color, alpha=0.45, ms=4)
         if item.interval is not None and item.mean is not None:
             half = [[item.mean - item.interval.lower], [item.interval.upper - item.mean]]
             axes.errorbar([item.mean], [place], xerr=half, fmt="D", color=color, capsize=5, lw=2, ms=6)
-        margin = item.hypothesis.by
-        if margin:
-            axes.plot([margin, margin], [place - 0.35, place + 0.35], color="#444444", lw=1, ls="--")
-            axes.annotate("margin", (margin, place + 0.36), ha="center", va="bottom", fontsize=8)
+        if item.hypothesis.by:
+            margin = item.hypothesis.by
+            axes.plot([margin, margin], [place - 0.38, place + 0.38], color="#444444", lw=1.2, ls="--")
+            if place == len(comparisons) - 1:
+                axes.annotate("margin", (margin, place + 0.4), ha="center", va="bottom", fontsize=8)
+        axes.annotate(
+            str(item.word), (1.0, place + 0.3), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
+            color=color,
+        )  # fmt: skip
     axes.axvline(0, color="#777777", lw=1)
     axes.set_yticks(
         range(len(comparisons)),
-        [f"{item.hypothesis.better} over {item.hypothesis.than}" for item in reversed(comparisons)],
+        [
+            f"{shortened(item.hypothesis.better, 22)}\nover {shortened(item.hypothesis.than, 22)}"
+            for item in reversed(comparisons)
+        ],
+        fontsize=9,
     )
-    axes.set_ylim(-0.6, len(comparisons) - 0.3)
+    axes.set_ylim(-0.6, len(comparisons) - 0.2)
     metrics = ", ".join(dict.fromkeys(item.hypothesis.metric for item in comparisons))
-    axes.set_xlabel(f"paired difference in {metrics} (to the right: better)")
+    axes.set_xlabel(f"paired difference in {metrics}\n(to the right: for the claim)")
     return figure
 
 
-def arms_figure(values: Mapping[str, Sequence[float]], metric: str, chance: float | None = None) -> Figure:
-    """Each arm's values over seeds, with mean and t interval."""
+def arms_figure(
+    values: Mapping[str, Sequence[float]],
+    metric: str,
+    chance: float | None = None,
+    colors: Mapping[str, int] | None = None,
+) -> Figure:
+    """Each arm's values over seeds, with mean and t interval.
+
+    Args:
+        values: by arm, one a run.
+        metric: for the axis.
+        chance: a value to mark.
+        colors: by arm, the number of its colour; an arm without one is grey. By default all have one.
+    """
     from engine.study.statistics import describe
 
-    figure = Figure(figsize=(7.0, 1.2 + 0.45 * max(1, len(values))))
+    figure = Figure(figsize=(WIDTH, 1.0 + (0.42 if len(values) <= 10 else 0.27) * max(1, len(values))))
     axes = figure.subplots()
-    for place, found in enumerate(reversed(list(values.values()))):
-        color = COLORS[(len(values) - 1 - place) % len(COLORS)]
+    for place, (name, found) in enumerate(reversed(list(values.items()))):
+        index = len(values) - 1 - place if colors is None else colors.get(name)
+        color = _NO_COLOR if index is None else COLORS[index % len(COLORS)]
         axes.plot(found, [place] * len(found), "o", color=color, alpha=0.45, ms=4)
         sample = describe(found)
         if sample.interval is not None:
             half = [[sample.mean - sample.interval.lower], [sample.interval.upper - sample.mean]]
-            axes.errorbar([sample.mean], [place], xerr=half, fmt="D", color=color, capsize=5, lw=2, ms=6)
+            axes.errorbar([sample.mean], [place], xerr=half, fmt="D", color=color, capsize=4, lw=1.6, ms=5)
     if chance is not None:
         axes.axvline(chance, color="#777777", lw=1, ls=":")
-    axes.set_yticks(range(len(values)), list(reversed(list(values))))
+    axes.set_yticks(range(len(values)), [shortened(name) for name in reversed(list(values))], fontsize=9)
     axes.set_ylim(-0.6, len(values) - 0.4)
     axes.set_xlabel(metric)
     return figure

@@ -5,120 +5,20 @@ from __future__ import annotations
 import base64
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from engine.config.resolve import flatten
 from engine.store.files import read_json, write_atomic
-from engine.store.metrics import RunHistory
 from engine.store.paths import Store
-from engine.study import curves, statistics
-from engine.study.cells import CellState, counts, study_folder
+from engine.study.cells import CellState, counts, study_folder, troubles
 from engine.study.conclude import Conclusion
-from engine.study.spec import Study
-from engine.study.verdict import Comparison, Word
+from engine.study.pictures import Picture, pictures
+from engine.study.results import ArmRow, Report, gather
+from engine.study.verdict import LEAST_SEEDS, NOT_COUNTED, Comparison, Word
 
-_MOST_CURVE_ARMS = 8
-
-
-@dataclass(frozen=True)
-class ArmRow:
-    """One arm's line in the table of results."""
-
-    name: str
-    options: dict[str, Any]
-    sample: statistics.Sample
-    finished: int
-    planned: int
-    parameters: int | None
-    reached: int
-    steps_to_target: float | None
-    seconds_to_target: float | None
-    seconds: float | None
-    """Of training, a run; the mean."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that the page says, before it is written down."""
-
-    conclusion: Conclusion
-    arms: tuple[ArmRow, ...]
-    histories: dict[str, RunHistory]
-
-    @property
-    def study(self) -> Study:
-        return self.conclusion.study
-
-
-def gather(conclusion: Conclusion) -> Report:
-    """Read the histories of a study's runs and sum them up arm by arm."""
-    histories = {state.run.id: curves.history(state.run) for state in conclusion.states if state.run is not None}
-    study = conclusion.study
-    names = list(dict.fromkeys(state.cell.arm for state in conclusion.states))
-    rows = tuple(
-        _arm(study, name, [state for state in conclusion.states if state.cell.arm == name], histories)
-        for name in names
-    )  # fmt: skip
-    return Report(conclusion, _only_what_differs(rows), histories)
-
-
-def _arm(study: Study, name: str, states: Sequence[CellState], histories: dict[str, RunHistory]) -> ArmRow:
-    metric, target = study.metric, study.spec.target
-    finished = [state for state in states if state.standing == "finished" and state.run is not None]
-    values = [value for state in finished if metric and (value := state.value(metric, study.spec.value)) is not None]
-    steps, seconds, spent = [], [], []
-    for state in finished:
-        assert state.run is not None
-        found = histories[state.run.id]
-        last = curves.training_seconds(found, np.asarray([found.last_step]))
-        spent.append(float(last[0]))
-        if metric and target is not None:
-            step = curves.first_reaching(curves.points(found, metric), target, study.mode)
-            if step is not None:
-                steps.append(step)
-                seconds.append(float(curves.training_seconds(found, np.asarray([step]))[0]))
-    return ArmRow(
-        name=name,
-        options=flatten(states[0].cell.config.model_dump()),
-        sample=statistics.describe([value for value in values if math.isfinite(value)]),
-        finished=len(finished),
-        planned=len(states),
-        parameters=_parameters(finished),
-        reached=len(steps),
-        steps_to_target=_mean(steps),
-        seconds_to_target=_mean(seconds),
-        seconds=_mean(spent),
-    )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _parameters(states: Sequence[CellState]) -> int | None:
-    """How many weights the model has, by the engine's own word in the `training` event."""
-    from engine.store.records import read_events
-
-    for state in states:
-        for attempt in state.run.attempts() if state.run else []:
-            for event in read_events(attempt.events)[0]:
-                found = event.facts.get("parameters")
-                if event.name == "training" and isinstance(found, int):
-                    return found
-    return None
-
-
-def _only_what_differs(rows: Sequence[ArmRow]) -> tuple[ArmRow, ...]:
-    """Of each arm's options only those in which the arms differ."""
-    from dataclasses import replace
-
-    keys = [key for key in (rows[0].options if rows else {}) if len({repr(row.options.get(key)) for row in rows}) > 1]
-    return tuple(replace(row, options={key: row.options.get(key) for key in keys if key != "seed"}) for row in rows)
+_WIDEST_MATRIX = 10
+_LONGEST_LIST = 30
 
 
 def write(store: Store, conclusion: Conclusion, folder: Path | None = None) -> tuple[Path, Path]:
@@ -135,58 +35,33 @@ def write(store: Store, conclusion: Conclusion, folder: Path | None = None) -> t
     folder = folder or study_folder(store, conclusion.study)
     folder.mkdir(parents=True, exist_ok=True)
     report = gather(conclusion)
-    pictures = figures(report)
+    found = pictures(report)
     facts = _facts(store, report)
     page, text = folder / "report.html", folder / "report.md"
-    for name, svg in pictures.items():
-        write_atomic(folder / f"{name}.svg", svg.encode())
-    write_atomic(page, render("report.html.j2", facts | {"pictures": _inline(pictures)}).encode())
-    write_atomic(text, render("report.md.j2", facts | {"pictures": pictures}).encode())
+    for picture in found:
+        write_atomic(folder / f"{_file_name(picture)}.svg", picture.svg.encode())
+    write_atomic(page, render("report.html.j2", facts | _placed(found, _inline)).encode())
+    write_atomic(text, render("report.md.j2", facts | _placed(found, lambda item: f"{_file_name(item)}.svg")).encode())
     return page, text
 
 
-def figures(report: Report) -> dict[str, str]:
-    """The report's pictures as SVG, by name."""
-    from engine.study import plots
-
-    study, metric = report.study, report.study.metric
-    found: dict[str, str] = {}
-    if any(item.differences for item in report.conclusion.comparisons):
-        found["differences"] = plots.to_svg(plots.intervals_figure(report.conclusion.comparisons))
-    values = {row.name: row.sample.values for row in report.arms if row.sample.values}
-    if metric and values:
-        found["arms"] = plots.to_svg(plots.arms_figure(values, metric))
-    for name, wanted in (("metric", metric), ("loss", "train/loss")):
-        for axis, label in (("step", "optimizer step"), ("seconds", "seconds of training")):
-            if wanted is None or (name == "loss" and axis == "seconds"):
-                continue
-            groups = _groups(report, wanted, axis)
-            if groups:
-                target = study.spec.target if name == "metric" else None
-                figure = plots.curves_figure(
-                    groups, metric=wanted, x_label=label, target=target, smoothing=0.9 if name == "loss" else 0.0,
-                    scale="log" if name == "loss" else "linear",
-                )  # fmt: skip
-                found[f"{name}-by-{axis}"] = plots.to_svg(figure)
-    return found
+def _file_name(picture: Picture) -> str:
+    """A picture's name as a file's: names of arms may hold anything."""
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in picture.name)
 
 
-def _groups(report: Report, metric: str, axis: Any) -> dict[str, list[curves.Points]]:
-    groups: dict[str, list[curves.Points]] = {}
-    shown = [row.name for row in report.arms[:_MOST_CURVE_ARMS]]
-    for state in report.conclusion.states:
-        if state.run is None or state.cell.arm not in shown or not state.done:
-            continue
-        found = curves.points(report.histories[state.run.id], metric, axis)
-        if found is not None:
-            groups.setdefault(state.cell.arm, []).append(found)
-    return groups
+def _placed(found: Sequence[Picture], address: Callable[[Picture], str]) -> dict[str, Any]:
+    """The pictures as the templates want them: the paired differences stand by the verdicts."""
+    placed = [{"address": address(item), "caption": item.caption, "name": item.name} for item in found]
+    return {
+        "first_pictures": [item for item in placed if item["name"] == "differences"],
+        "pictures": [item for item in placed if item["name"] != "differences"],
+    }
 
 
-def _inline(pictures: dict[str, str]) -> dict[str, str]:
-    """As addresses that hold the picture itself: two pictures in one page would share the ids of their clip paths."""
-    encoded = {name: base64.b64encode(svg.encode()).decode() for name, svg in pictures.items()}
-    return {name: f"data:image/svg+xml;base64,{text}" for name, text in encoded.items()}
+def _inline(picture: Picture) -> str:
+    """An address that holds the picture itself: two pictures in one page would share the ids of their clip paths."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(picture.svg.encode()).decode()}"
 
 
 def render(template: str, facts: dict[str, Any]) -> str:
@@ -197,7 +72,13 @@ def render(template: str, facts: dict[str, Any]) -> str:
         loader=jinja2.PackageLoader("engine.study"), autoescape=template.endswith(".html.j2"),
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"figure": number, "seconds": duration, "cell": _table_cell, "sentence": _sentence}
+    environment.filters |= {
+        "figure": number,
+        "seconds": duration,
+        "cell": _table_cell,
+        "sentence": _sentence,
+        "option": _value,
+    }
     return environment.get_template(template).render(facts)
 
 
@@ -215,6 +96,16 @@ def duration(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def big(value: float | None) -> str:
+    """A large number for people, as `1.2 M`."""
+    if value is None:
+        return "–"
+    for bound, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= bound:
+            return f"{value / bound:.3g} {unit}"
+    return f"{value:.4g}"
 
 
 def _table_cell(value: Any) -> str:
@@ -235,9 +126,15 @@ def _facts(store: Store, report: Report) -> dict[str, Any]:
     return {
         "study": study,
         "spec": study.spec,
-        "headline": headline(conclusion),
+        "headline": headline(report),
+        "scope": scope(report),
+        "troubles": troubles(conclusion.states),
+        "reaching": reaching(report),
+        "matrix": _matrix(conclusion.states),
+        "long_list": len(conclusion.states) > _LONGEST_LIST,
         "comparisons": [(item, explain(item)) for item in conclusion.comparisons],
-        "arms": report.arms,
+        "arms": _ranked(report),
+        "best": report.best_arm(),
         "option_keys": list(report.arms[0].options) if report.arms else [],
         "states": conclusion.states,
         "counts": counts(conclusion.states),
@@ -250,7 +147,7 @@ def _facts(store: Store, report: Report) -> dict[str, Any]:
         "file_text": as_run if as_run is not None else now or "",
         "file_changed": as_run is not None and now is not None and as_run != now,
         "store": store.root.name,
-        "least_seeds": 3,
+        "least_seeds": LEAST_SEEDS,
         "value_of": lambda state: state.value(study.metric, study.spec.value) if study.metric else None,
     }
 
@@ -262,15 +159,94 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def headline(conclusion: Conclusion) -> str:
+def _ranked(report: Report) -> Sequence[ArmRow]:
+    """The arms in the order of the study; trials, whose order says nothing, the best first."""
+    if report.study.spec.search is None:
+        return report.arms
+    sign = 1.0 if report.study.mode == "max" else -1.0
+    return sorted(report.arms, key=lambda row: -sign * row.sample.mean if row.sample.values else math.inf)
+
+
+def _matrix(states: Sequence[CellState]) -> dict[str, Any] | None:
+    """Arms by seeds with how each cell stands; None where the seeds are too many for a table."""
+    seeds = sorted({state.cell.seed for state in states})
+    if len(seeds) > _WIDEST_MATRIX or not states:
+        return None
+    rows: dict[str, dict[int, CellState]] = {}
+    for state in states:
+        rows.setdefault(state.cell.arm, {})[state.cell.seed] = state
+    return {"seeds": seeds, "rows": rows}
+
+
+def scope(report: Report) -> str:
+    """What was trained, as `2 arms, 5 seeds each: 10 runs, all finished`."""
+    states, spec = report.conclusion.states, report.study.spec
+    if not states:
+        return "nothing has been trained yet"
+    which = "trial" if spec.search is not None else "arm"
+    arms = len(report.arms)
+    finished = sum(state.standing == "finished" for state in states)
+    cells = f"{len(states)} run{'s' if len(states) > 1 else ''}"
+    seeds = f"{len(spec.seeds)} seed{'s' if len(spec.seeds) > 1 else ''}"
+    ended = "finished" if len(states) == 1 and finished else "all finished" if finished == len(states) else (
+        f"{finished} of them finished" if finished else "none of which finished"
+    )  # fmt: skip
+    return f"{arms} {which}{'s' if arms > 1 else ''}, {seeds}{' each' if arms > 1 else ''}: {cells}, {ended}"
+
+
+def headline(report: Report) -> str:
     """The answer in one sentence."""
-    if not conclusion.comparisons:
-        return "This study only looks: it makes no claim that could be confirmed or rejected."
-    if len(conclusion.comparisons) == 1:
-        item = conclusion.comparisons[0]
+    comparisons = report.conclusion.comparisons
+    if comparisons and not any(state.done for state in report.conclusion.states):
+        return f"No answer yet: {scope(report)}."
+    if len(comparisons) == 1:
+        item = comparisons[0]
         return f"{item.word.capitalize()}: {item.why}."
-    words = [str(item.word) for item in conclusion.comparisons]
-    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)).capitalize() + "."
+    if comparisons:
+        words = [str(item.word) for item in comparisons]
+        return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)).capitalize() + "."
+    best = report.best_arm()
+    looks = "This study only looks: it makes no claim that could be confirmed or rejected."
+    if best is None:
+        return f"{looks} There is no figure yet: {scope(report)}."
+    which = "setting tried" if report.study.spec.search is not None else "arm"
+    options = ", ".join(f"{key} = {_value(value)}" for key, value in best.options.items())
+    return (
+        f"{looks} The {which} with the best mean {report.study.metric} is {best.name} with {number(best.sample.mean)}"
+        f"{f' ({options})' if options and options != best.name else ''}."
+    )
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def reaching(report: Report) -> list[tuple[str, list[str]]]:
+    """By arm, how soon it came to the target: how many runs, steps, time, samples, and samples times weights.
+
+    Empty for a study without a target, or without a finished run.
+    """
+    if report.study.spec.target is None or not any(row.finished for row in report.arms):
+        return []
+    found = []
+    for row in report.arms:
+        reach = row.reach
+        if not reach.finished:
+            found.append((row.name, ["no finished run", "", "", "", ""]))
+        elif not reach.reached:
+            found.append((row.name, [f"never (0 of {reach.finished})", "–", "–", "–", "–"]))
+        else:
+            steps = number(reach.mean_steps)
+            if len(set(reach.steps)) > 1:
+                steps += f" ({number(min(reach.steps))} to {number(max(reach.steps))})"
+            seconds = duration(reach.seconds)
+            found.append(
+                (
+                    row.name,
+                    [f"{reach.reached} of {reach.finished}", steps, seconds, big(reach.samples), big(reach.work)],
+                )
+            )
+    return found
 
 
 def explain(item: Comparison) -> str:
@@ -291,6 +267,10 @@ def explain(item: Comparison) -> str:
             f"The runs of {claim.better} and {claim.than} are the same to the last bit: the setting in which they "
             "differ changes nothing at all."
         )
+    if not item.differences:
+        return "There is no pair of runs to compare yet, so nothing can be said."
+    if item.why.startswith(NOT_COUNTED):
+        return "There is no answer yet: first the runs that are missing or can't be counted must be seen to."
     return "The data don't settle the question. That is no proof that there is no difference."
 
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.config.resolve import flatten
 from engine.errors import HeatsError
 from engine.launch import actions, slots
 from engine.launch import queue as launch_queue
 from engine.store import host, lock, queue
 from engine.store.files import read_json, write_atomic, write_json
-from engine.store.metrics import RunHistory
-from engine.store.notes import edit_notes, with_tags
 from engine.store.paths import RunPaths, Store, create_store, open_store
 from engine.store.records import read_launch, read_run
 from engine.store.status import State
-from engine.study import search
 from engine.study.cells import CellState, find_cells, is_interrupted, study_folder
-from engine.study.expand import Arm, Cell, arms_of, expand
-from engine.study.needs import find_needed, order_of
+from engine.study.expand import Cell, check
+from engine.study.needs import order_of
 from engine.study.spec import Study, read_study
+from engine.study.trials import new_trials, prune
 
 _PENDING = "pending.json"
 _SNAPSHOT = "study.yaml"
@@ -81,20 +77,40 @@ def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[
         HeatsError: a mistake in the study file, or a word of `redo` that means no cell.
         MachineError: the store can't be written.
     """
-    store = create_store(root)
     order = order_of(study)
-    plan_launch(find_cells(store, study), redo)  # every mistake is said before anything is made
-    launch_queue.open_queue(store)
-    queued: list[RunPaths] = []
     for item in order:
-        _remember(store, item)
-        queued += _top_up(store, item, redo if item.file == study.file else (), command, asked=True)
+        check(item)
+    store = create_store(root)
+    queued: list[RunPaths] = []
+    with _at_the_queue(store):
+        seen: dict[Path, list[CellState]] = {}
+        looks = [(item, find_cells(store, item, seen)) for item in order]
+        plan_launch(looks[-1][1], redo)  # every mistake is said before anything is made
+        launch_queue.open_queue(store)
+        over = False
+        for item, states in looks:
+            _remember(store, item)
+            made = _queue_up(store, item, states, redo if item.file == study.file else (), command, asked=True)
+            over = over or (not made and is_over(store, item, states))
+            queued += made
     started = tuple(found.run for found in launch_queue.advance(store))
-    states = [(item, find_cells(store, item)) for item in order]
-    if any(is_over(store, item, found) for item, found in states):
+    if over:
         launch_queue.spawn_advance(store)  # no run will end any more, so nobody else would write the verdict down
-    waiting = tuple(state for _, found in states for state in found if state.standing == "waiting")
+    waiting = tuple(state for _, states in looks for state in states if state.standing == "waiting")
     return Begun(tuple(queued), started, waiting)
+
+
+@contextlib.contextmanager
+def _at_the_queue(store: Store) -> Iterator[None]:
+    """Hold the queue's lock.
+
+    Raises:
+        HeatsError: somebody else has kept it for long.
+    """
+    with queue.alone(store) as held:
+        if not held:
+            raise HeatsError("somebody else is at the queue", place=str(store.root), remedy="try again in a moment")
+        yield
 
 
 def _remember(store: Store, study: Study) -> None:
@@ -106,45 +122,57 @@ def _remember(store: Store, study: Study) -> None:
     write_json(folder / _PENDING, {"schema": 1, "file": str(study.file.absolute()), "preset": study.preset})
 
 
-def _top_up(
-    store: Store, study: Study, redo: Sequence[str], command: tuple[str, ...], *, asked: bool
+def _top_up(store: Store, study: Study) -> None:
+    """Queue what can be trained now of a study that was begun.
+
+    Raises:
+        HeatsError: somebody else has kept the queue for long, or the study file has a mistake.
+        MachineError: the store can't be written.
+    """
+    with _at_the_queue(store):
+        if _is_pending(store, study):  # else it was stopped while we waited
+            _queue_up(store, study, find_cells(store, study), (), (), asked=False)
+
+
+def _queue_up(
+    store: Store,
+    study: Study,
+    states: Sequence[CellState],
+    redo: Sequence[str],
+    command: tuple[str, ...],
+    *,
+    asked: bool,
 ) -> list[RunPaths]:
-    """Queue every cell that can be trained now and isn't, and every interrupted one.
+    """Queue every cell that can be trained now and isn't, and every interrupted one. Under the queue's lock.
 
     Args:
         store, study: of which store and study.
+        states: its cells, looked at under the lock.
         redo: cells to train anew.
         command: the command line, for the record.
         asked: a person asks for it. What happens by itself makes no run anew that a person threw away, and goes on
             with none that was begun again and again in vain.
 
     Raises:
-        HeatsError: somebody else has kept the queue for long, or the study file has a mistake.
         MachineError: the store can't be written.
     """
-    with queue.alone(store) as held:
-        if not held:
-            raise HeatsError("somebody else is at the queue", place=str(store.root), remedy="try again in a moment")
-        if not asked and not _is_pending(store, study):  # it was stopped while we waited
-            return []
-        states = find_cells(store, study)
-        chosen = plan_launch(states, redo)
-        if not asked and chosen:
-            thrown_away = _in_trash(store, study)
-            chosen = [cell for cell in chosen if cell.hash not in thrown_away]
-        chosen += [cell for cell in new_trials(store, study, states) if not cell.needs]
-        made = [_make(store, study, cell, command) for cell in chosen]
-        redone = {cell.name for cell in chosen}
-        for state in states:
-            if state.run is None or state.summary is None or state.cell.name in redone:
-                continue
-            broken_off = state.standing == "stopped" and is_interrupted(state.run, state.summary)
-            if broken_off and not asked and _in_vain(state.run, study.spec.budget.stop_after_failures):
-                continue
-            if broken_off or _never_began(store, state):
-                _enqueue(study, state.run)
-                made.append(state.run)
-        return made
+    chosen = plan_launch(states, redo)
+    if not asked and chosen:
+        thrown_away = _in_trash(store, study)
+        chosen = [cell for cell in chosen if cell.hash not in thrown_away]
+    chosen += [cell for cell in new_trials(store, study, states) if not cell.needs]
+    made = [_make(store, study, cell, command) for cell in chosen]
+    redone = {cell.name for cell in chosen}
+    for state in states:
+        if state.run is None or state.summary is None or state.cell.name in redone:
+            continue
+        broken_off = state.standing == "stopped" and is_interrupted(state.run, state.summary)
+        if broken_off and not asked and _in_vain(state.run, study.spec.budget.stop_after_failures):
+            continue
+        if broken_off or _never_began(store, state):
+            _enqueue(study, state.run)
+            made.append(state.run)
+    return made
 
 
 def _never_began(store: Store, state: CellState) -> bool:
@@ -177,50 +205,6 @@ def _in_trash(store: Store, study: Study) -> set[str]:
         record = read_run(folder / "run.json")
         if record is not None and record.study == study.label and record.config_hash:
             found.add(record.config_hash)
-    return found
-
-
-def new_trials(store: Store, study: Study, states: Sequence[CellState]) -> list[Cell]:
-    """The cells of a search's next trials: as many as may run at once, less those that are under way."""
-    options = study.spec.search
-    if options is None:
-        return []
-    seeds = len(study.spec.seeds)
-    room = max(1, math.ceil(study.spec.budget.max_parallel / seeds))
-    cells: list[Cell] = []
-    needed = find_needed(store, study)
-    for arm in arms_of(study) or [Arm("", {})]:
-        trials = trials_of(study, arm.name, states)
-        count = room - sum(trial.state == "open" for trial in trials)
-        cells += expand(study, needed, search.propose(study, arm, trials, count))
-    return cells
-
-
-def trials_of(study: Study, arm: str, states: Sequence[CellState]) -> list[search.Trial]:
-    """What was tried so far for an arm; a trial's result is the mean over its seeds."""
-    assert study.spec.search is not None
-    assert study.metric is not None
-    grouped: dict[int, list[CellState]] = {}
-    for state in states:
-        parsed = search.parse_name(state.cell.arm)
-        if parsed is not None and parsed[0] == arm:
-            grouped.setdefault(parsed[1], []).append(state)
-    found = []
-    for number, group in sorted(grouped.items()):
-        options = flatten(group[0].cell.config.model_dump())
-        values = [state.value(study.metric, study.spec.value) for state in group]
-        finite = [value for value in values if value is not None and math.isfinite(value)]
-        whole = len(finite) == len(group)
-        if not all(state.done or state.standing == "failed" for state in group):
-            kind = "open"
-        elif any(state.standing == "pruned" for state in group):
-            kind = "pruned"
-        else:
-            kind = "complete" if whole else "failed"
-        result = sum(finite) / len(finite) if whole else None
-        found.append(
-            search.Trial(number, {key: options[key] for key in study.spec.search.space}, result, kind)  # type: ignore[arg-type]
-        )
     return found
 
 
@@ -271,7 +255,7 @@ def advance(store: Store) -> None:
     for study in pending(store):
         try:
             prune(store, study)
-            _top_up(store, study, (), (), asked=False)
+            _top_up(store, study)
             if is_over(store, study, find_cells(store, study)):
                 over.append(study)
         except HeatsError:
@@ -323,56 +307,6 @@ def _is_pending(store: Store, study: Study) -> bool:
     return (study_folder(store, study) / _PENDING).exists()
 
 
-def prune(store: Store, study: Study) -> list[RunPaths]:
-    """End the live trials of a search that do worse than the median of the earlier ones; those that were ended."""
-    options = study.spec.search
-    if options is None or options.prune == "none" or study.metric is None:
-        return []
-    states = [state for state in find_cells(store, study) if state.run is not None]
-    going = [state for state in states if state.standing == "live" and not _is_ending(state)]
-    over = [state for state in states if state.standing in ("finished", "pruned")]
-    if not going or len(over) < search.LEAST_RIVALS:
-        return []
-    tracks = {
-        state.run.id: _track(state.run, study.metric) for state in (*going, *over) if state.run is not None
-    }  # fmt: skip
-    ended = []
-    for state in going:
-        if state.run is None:
-            continue
-        arm = search.parse_name(state.cell.arm)
-        others = [
-            tracks[other.run.id]
-            for other in over
-            if other.run is not None and other.cell.seed == state.cell.seed
-            and _same_search(arm, search.parse_name(other.cell.arm))
-        ]  # fmt: skip
-        step = search.worse_than_median(tracks[state.run.id], others, study.mode, options.warmup_steps)
-        if step is not None:
-            with contextlib.suppress(
-                HeatsError
-            ):  # the mark first: killed in between, we would leave it stopped by a person
-                edit_notes(state.run, lambda notes: with_tags(notes, add=("pruned",)))
-                actions.stop(state.run)
-                ended.append(state.run)
-    return ended
-
-
-def _is_ending(state: CellState) -> bool:
-    return state.summary is not None and state.summary.status is State.STOPPING
-
-
-def _same_search(first: tuple[str, int] | None, second: tuple[str, int] | None) -> bool:
-    return first is not None and second is not None and first[0] == second[0]
-
-
-def _track(run: RunPaths, metric: str) -> dict[int, float]:
-    history = RunHistory(run)
-    history.refresh()
-    series = history.series.get(metric)
-    return dict(zip(series.steps, series.values, strict=True)) if series is not None else {}
-
-
 def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[RunPaths], list[RunPaths]]:
     """Take what waits out of the queue and stop what runs; the runs of each kind. Nothing more of it is launched.
 
@@ -381,9 +315,7 @@ def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[R
         MachineError: the store can't be written.
     """
     (study_folder(store, study) / _PENDING).unlink(missing_ok=True)
-    with queue.alone(store) as held:
-        if not held:
-            raise HeatsError("somebody else is at the queue", place=str(store.root), remedy="try again in a moment")
+    with _at_the_queue(store):
         return _stop(store, study, now)
 
 

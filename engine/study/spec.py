@@ -119,6 +119,13 @@ class StudySpec(Section):
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, Mapping) else value
 
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _true_is_no_seed(cls, value: Any) -> Any:
+        if isinstance(value, list) and any(isinstance(seed, bool) for seed in value):  # pydantic would take it as 1
+            raise ValueError("a seed is a whole number")
+        return value
+
     @field_validator("seeds")
     @classmethod
     def _no_seed_twice(cls, value: list[int]) -> list[int]:
@@ -185,18 +192,14 @@ def read_study(path: Path, preset: str | None = None) -> Study:
         HeatsError: with file, line and key: an unknown key, a wrong value, an unknown task, preset or metric.
     """
     content, lines = read_mapping(path, "study file")
-    presets = content.get("presets")
+    whole = Study(path.stem, path, StudySpec.model_construct(), lines)
+    presets = _presets(whole, content)
     if preset is not None:
-        known = list(presets) if isinstance(presets, dict) else []
-        if preset not in known:
-            near = nearest(preset, known)
-            remedy = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
-            raise HeatsError(f"there is no preset `{preset}`", place=str(path), remedy=remedy)
-        assert isinstance(presets, dict)
-        over = presets[preset]
-        if not isinstance(over, dict):
-            raise HeatsError(f"preset `{preset}` must hold `key: value` lines", place=str(path))
-        content = _over(content, over)
+        if preset not in presets:
+            near = nearest(preset, list(presets))
+            remedy = f"did you mean `{near}`?" if near else f"there are: {', '.join(presets) or 'none'}"
+            raise HeatsError(f"there is no preset `{preset}`", place=whole.place("presets"), remedy=remedy)
+        content = _over(content, presets[preset])
     try:
         spec = StudySpec.model_validate(content)
     except ValidationError as error:
@@ -204,6 +207,27 @@ def read_study(path: Path, preset: str | None = None) -> Study:
     study = Study(path.stem, path, spec, lines, preset)
     _check(study)
     return study
+
+
+def _presets(study: Study, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The presets of a file by name. A misspelt key is refused in those too that nobody asks for now.
+
+    Raises:
+        HeatsError: with its line.
+    """
+    presets = content.get("presets") or {}
+    if not isinstance(presets, dict):
+        raise HeatsError("`presets` must hold `NAME: {...}` lines", place=study.place("presets"))
+    for name, over in presets.items():
+        if not isinstance(over, dict):
+            raise HeatsError(f"preset `{name}` must hold `key: value` lines", place=study.place("presets", str(name)))
+        for key in over:
+            if key not in StudySpec.model_fields or key == "presets":
+                near = nearest(str(key), list(StudySpec.model_fields))
+                remedy = f"did you mean `{near}`?" if near else None
+                place = study.place("presets", str(name), str(key))
+                raise HeatsError(f"unknown key `{key}` in the preset {name}", place=place, remedy=remedy)
+    return {str(name): over for name, over in presets.items()}
 
 
 def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,15 +249,26 @@ def _first_problem(error: ValidationError, path: Path, lines: Lines, preset: str
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     keys = [str(part) for part in problem["loc"]]
     study = Study(path.stem, path, StudySpec.model_construct(), lines, preset)
-    key = ".".join(keys)
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    alone = keys[:2] == ["hypothesis", "0"] and ("hypothesis", "0") not in lines  # one alone has no number
+    shown = ["hypothesis", *keys[2:]] if alone else keys
+    key = ".".join(shown)
+    message = _SAID.get(problem["type"], problem["msg"].removeprefix("Value error, ").removeprefix("Input "))
     if problem["type"] == "extra_forbidden":
         near = nearest(keys[-1], _known_keys(keys[:-1]))
         remedy = f"did you mean `{near}`?" if near else None
         return HeatsError(f"unknown key `{key}`", place=study.place(*keys), remedy=remedy)
     if problem["type"] == "missing":
         return HeatsError(f"`{key}` is missing", place=study.place(*keys))
-    return HeatsError(f"`{key}`: {message}", place=study.place(*keys))
+    joint = " " if problem["type"] in _SAID else ": "
+    return HeatsError(f"`{key}`{joint}{message}", place=study.place(*keys))
+
+
+_SAID = {
+    "dict_type": "must hold `key: value` lines; {} is none",
+    "list_type": "must be a list, such as [0, 1, 2]",
+    "too_short": "is empty",
+}
+"""What pydantic says in its own words of what is no mapping, no list, or empty."""
 
 
 def _known_keys(parents: list[str]) -> list[str]:
@@ -255,15 +290,47 @@ def _check(study: Study) -> None:
         check_metric(study, item.metric, "hypothesis", index, "metric")
     if spec.metric is not None:
         check_metric(study, spec.metric, "metric")
-    if spec.search is not None and study.metric is None:
-        raise HeatsError("a search needs `metric`", place=study.place("search"), remedy="name the metric to search by")
+    _check_claims(study)
     if spec.search is not None:
-        for key, space in spec.search.space.items():
-            ranged = space.low is not None and space.high is not None
-            if ranged == (space.values is not None):
-                raise HeatsError(f"`{key}` needs low and high, or values", place=study.place("search", "space", key))
-            if ranged and spec.search.method == "grid":
-                raise HeatsError(f"a grid needs values for `{key}`", place=study.place("search", "space", key))
+        _check_search(study, spec.search)
+
+
+def _check_claims(study: Study) -> None:
+    claims = set()
+    for index, item in enumerate(study.spec.hypothesis):
+        rivals = [item.than] if isinstance(item.than, str) else item.than
+        place = study.place("hypothesis", index, "than")
+        if not rivals:
+            raise HeatsError("`hypothesis.than` is empty", place=place, remedy="name the arm that should be beaten")
+        for than in rivals:
+            claim = (item.better, than, item.metric)
+            if claim in claims:  # counted twice, it would make Holm's correction of all others too strict
+                raise HeatsError(f"{item.better} is compared with {than} twice", place=place, remedy="keep one of them")
+            claims.add(claim)
+
+
+def _check_search(study: Study, search: SearchSpec) -> None:
+    if study.spec.hypothesis:
+        raise HeatsError(
+            "a search makes no claim about arms", place=study.place("hypothesis"),
+            remedy="give it `metric` and `mode`, and test what it finds in a study of its own that `needs` it",
+        )  # fmt: skip
+    if study.metric is None:
+        raise HeatsError("a search needs `metric`", place=study.place("search"), remedy="name the metric to search by")
+    for key, space in search.space.items():
+        place = study.place("search", "space", key)
+        low, high = space.low, space.high
+        ranged = low is not None and high is not None
+        if ranged == (space.values is not None):
+            raise HeatsError(f"`{key}` needs low and high, or values", place=place)
+        if space.values == []:
+            raise HeatsError(f"`{key}` has no values: the grid is empty", place=place)
+        if low is not None and high is not None and low >= high:
+            raise HeatsError(f"`{key}`: low ({low:g}) must be less than high ({high:g})", place=place)
+        if low is not None and space.log and low <= 0:
+            raise HeatsError(f"`{key}`: a logarithmic scale needs low above 0, not {low:g}", place=place)
+        if ranged and search.method == "grid":
+            raise HeatsError(f"a grid needs values for `{key}`", place=place)
 
 
 def check_metric(study: Study, metric: str, *keys: str | int) -> None:

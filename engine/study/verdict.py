@@ -14,6 +14,9 @@ from engine.study.statistics import Interval, Sample, SignFlip
 LEAST_SEEDS = 3
 """By chance alone "all of B beat all of A" happens in 1 of 6 studies with two seeds, in 1 of 20 with three."""
 
+NOT_COUNTED = "not all runs can be counted"
+"""How the reason of a verdict begins that is barred."""
+
 
 class Word(StrEnum):
     """What a study's data says of its hypothesis."""
@@ -165,7 +168,7 @@ def _word(
 ) -> tuple[Word, str]:
     hypothesis = item.hypothesis
     if item.obstacles:
-        return Word.INCONCLUSIVE, f"not all runs can be counted: {item.obstacles[0]}"
+        return Word.INCONCLUSIVE, f"{NOT_COUNTED}: {item.obstacles[0]}"
     if seeds and item.identical_seeds.issuperset(seeds):
         return Word.IDENTICAL, (
             f"in {_pairs(len(seeds), 'all ')} every metric series and all final weights are equal to the last bit: "

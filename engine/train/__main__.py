@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -43,8 +44,11 @@ def main(words: list[str] | None = None) -> int:
     events = EventLog(attempt.events)
     events.write("started", launch.resumed_from_step or 0, pid=os.getpid(), ticks=host.start_ticks(os.getpid()))
     try:
+        gc.disable()  # collecting again and again what torch's import makes takes a sixth of it
         from engine.train import attempt as training
 
+        gc.freeze()  # it is there for good: later collections needn't look at it
+        gc.enable()
         return training.train_attempt(
             run, attempt, launch, control, events, log_level=arguments.log_level, log_json=arguments.log_json
         )

@@ -1,7 +1,9 @@
 """`python -m tests.campaign.study [--seed S] [--folder F] [--steps N]`: kill all of a study at a random moment, run it
 again, and compare it with the same study undisturbed. Prints one line of JSON; exit code 1 if a promise broke.
 
-Everything is SIGKILLed: trainers, supervisors, what advances the queue, and `heats study run` itself.
+Everything is SIGKILLed: trainers, supervisors, what advances the queue, and `heats study run` itself. The moment is
+drawn in two steps, first one of the phases of a study, each as likely as the others, and then a time within it: by the
+clock alone nearly all kills would fall into the training.
 """
 
 from __future__ import annotations
@@ -56,6 +58,49 @@ def start(study: Study, root: Path, environment: dict[str, str]) -> subprocess.P
     )  # fmt: skip
 
 
+PHASES = ("start", "queueing", "launching", "training", "between", "ending", "concluding")
+"""From the command to the store; to the first run; to the first step; to the first end; to the last run's launch; to
+the last end; and until nothing is left, verdict and report written."""
+
+
+def phase(root: Path, cells: int) -> str:
+    """Which phase a study is in, by what lies in its store: heats isn't asked."""
+    ended = sum(1 for _ in root.glob("*/attempts/*/exit.json"))
+    if ended >= cells:
+        return "concluding"
+    if sum(1 for _ in root.glob("*/attempts/*/launch.json")) >= cells:
+        return "ending"
+    if ended:
+        return "between"
+    if any(path.stat().st_size for path in root.glob("*/attempts/*/metrics.jsonl")):
+        return "training"
+    if any(root.glob("*/run.json")):
+        return "launching"
+    return "queueing" if (root / ".store.json").exists() else "start"
+
+
+def time_phases(root: Path, cells: int, mark: str) -> dict[str, float]:
+    """Watch a study from its start until nothing of it is left; the seconds that each phase took."""
+    began = time.monotonic()
+    seen: dict[str, float] = {}
+    quiet = 0
+    while quiet < 20 and time.monotonic() - began < _LONG:
+        seen.setdefault(phase(root, cells), time.monotonic())
+        quiet = 0 if ours(mark) else quiet + 1
+        time.sleep(0.05)
+    ends = [*list(seen.values())[1:], time.monotonic()]
+    return {name: end - start for (name, start), end in zip(seen.items(), ends, strict=True)}
+
+
+def wait_for_phase(root: Path, cells: int, wanted: str, mark: str) -> None:
+    """Wait until a study has come so far, or is over."""
+    deadline = time.monotonic() + _LONG
+    idle = 0
+    while PHASES.index(phase(root, cells)) < PHASES.index(wanted) and idle < 40 and time.monotonic() < deadline:
+        idle = 0 if ours(mark) else idle + 1
+        time.sleep(0.05)
+
+
 def ours(mark: str) -> list[int]:
     """The processes of one store, by what we put into their environment: heats isn't asked."""
     found = []
@@ -108,20 +153,23 @@ def verdict(store: Store, study: Study) -> dict[str, Any]:
     return {"verdicts": content["verdicts"], "values": values}
 
 
-def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3, kills: int = 1) -> dict[str, Any]:
+def interrupt_study(
+    folder: Path, seed: int, *, steps: int = 40, seeds: int = 3, kills: int = 1, when: str | None = None
+) -> dict[str, Any]:
     """Run a study undisturbed and another time with everything killed in between; the report.
 
     Args:
         folder: where the stores go.
-        seed: of the moment.
+        seed: of the moments.
         steps, seeds: the size of the study: it has two arms.
         kills: how often everything is killed.
+        when: the phase to kill in; drawn where none is given.
     """
     chance = random.Random(seed)
     study = write_study(folder, steps, seeds)
     broken: list[str] = []
     reports = {}
-    duration = 1.0
+    lengths: dict[str, float] = {}
     moments, killed, launched_again, before = [], [], 0, {}
     for name in ("undisturbed", "interrupted"):
         mark = f"{name}-{os.getpid()}-{seed}"
@@ -130,12 +178,15 @@ def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3,
             "HEATS_SLOTS": "2", _MARK: mark,
         }  # fmt: skip
         os.environ.update({key: environment[key] for key in ("HEATS_LOCK_DIR", "XDG_CACHE_HOME", "HEATS_SLOTS")})
-        root, began = folder / f"runs-{name}", time.monotonic()
+        root = folder / f"runs-{name}"
         if name == "interrupted":
             for _ in range(kills):
                 process = start(study, root, environment)
-                moments.append(round(chance.uniform(0.5, 0.7 * duration), 2))  # later everything may be over
-                time.sleep(moments[-1])
+                chosen = when or chance.choice(PHASES)
+                wait_for_phase(root, 2 * seeds, chosen, mark)
+                wait = chance.uniform(0, lengths.get(chosen, 1.0))
+                time.sleep(wait)
+                moments.append({"phase": chosen, "seconds_into_it": round(wait, 2), "was_in": phase(root, 2 * seeds)})
                 killed.append(kill_everything(mark))
                 process.communicate()
         if root.is_dir():
@@ -144,6 +195,8 @@ def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3,
         else:
             runs_before = {}
         done = start(study, root, environment)
+        if name == "undisturbed":
+            lengths = time_phases(root, 2 * seeds, mark)
         _, said = done.communicate()
         if done.returncode:
             broken.append(f"{name}: `study run` said {said.decode()[-500:]}")
@@ -151,7 +204,6 @@ def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3,
                 break
         store = open_store(root)
         wrong = wait_until_finished(store, study, mark)
-        duration = time.monotonic() - began
         if wrong:
             broken.append(f"{name}: {wrong}")
             kill_everything(mark)
@@ -176,7 +228,8 @@ def interrupt_study(folder: Path, seed: int, *, steps: int = 40, seeds: int = 3,
         broken.append(f"the verdicts differ: {json.dumps(reports)}")
     word = reports["interrupted"]["verdicts"][0]["word"] if "interrupted" in reports else None
     return {
-        "campaign": "study", "seed": seed, "cells": 2 * seeds, "killed_after_seconds": moments,
+        "campaign": "study", "seed": seed, "cells": 2 * seeds, "killed": moments,
+        "seconds_of_phases": {name: round(length, 2) for name, length in lengths.items()},
         "processes_killed": killed, "stood_after_the_kill": before, "cells_launched_again": launched_again,
         "verdict": word, "identical": not broken, "broken": broken,
     }  # fmt: skip
@@ -188,11 +241,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30), help="of the moment")
     parser.add_argument("--folder", type=Path, help="where the runs go (a temporary folder)")
     parser.add_argument("--steps", type=int, default=40, help="of each run (40)")
+    parser.add_argument("--seeds", type=int, default=3, help="of the study; it has two arms (3)")
+    parser.add_argument("--when", choices=PHASES, help="the phase to kill in, else drawn")
     parser.add_argument("--kills", type=int, default=1, help="how often everything is killed (1)")
     given = parser.parse_args()
     folder = (given.folder or Path(tempfile.mkdtemp(prefix="heats-study-"))).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    report = interrupt_study(folder, given.seed, steps=given.steps, kills=given.kills)
+    report = interrupt_study(
+        folder, given.seed, steps=given.steps, seeds=given.seeds, kills=given.kills, when=given.when
+    )
     print(json.dumps(report), flush=True)
     if not report["broken"] and given.folder is None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_until
+from tests.support import PATIENCE_SECONDS, wait_until
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 HEATS = [sys.executable, "-m", "tui.cli"]
@@ -20,7 +20,7 @@ HEATS = [sys.executable, "-m", "tui.cli"]
 def heats(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run one command line to its end, its output in pipes."""
     environment = os.environ | {"HEATS_RUNS_DIR": str(root)}
-    return subprocess.run([*HEATS, *words], capture_output=True, text=True, env=environment, check=False, timeout=280)
+    return subprocess.run([*HEATS, *words], capture_output=True, text=True, env=environment, check=False, timeout=500)
 
 
 class Terminal:
@@ -50,7 +50,7 @@ class Terminal:
         """Change the window's size."""
         subprocess.run([*self._tmux, "resize-window", "-x", str(width), "-y", str(height)], check=True)
 
-    def wait_for(self, *texts: str, seconds: float = 60.0) -> str:
+    def wait_for(self, *texts: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Wait until all texts stand on the screen, and return the screen."""
         try:
             wait_until(lambda: all(text in self.screen() for text in texts), seconds)

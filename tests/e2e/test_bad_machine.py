@@ -52,7 +52,10 @@ def test_a_launch_onto_a_full_disk_says_so_and_leaves_nothing(small_disk: Path) 
 
 def test_training_on_a_full_disk_goes_on_and_keeps_its_good_checkpoint(small_disk: Path) -> None:
     root = small_disk / "runs"
-    values = {"train.max_steps": 400, "train.save_every": 50, "checkpoint.keep_last": 100, "checkpoint.wait_seconds": 1}
+    values = {
+        "train.max_steps": 400, "train.save_every": 50, "evaluation.every": 0,
+        "checkpoint.keep_last": 100, "checkpoint.wait_seconds": 1,
+    }  # fmt: skip
     run = start(root, TINY | values).run
     summary = wait_for_state(run, State.FAILED, State.FINISHED)
     assert summary.status is State.FAILED

@@ -40,7 +40,7 @@ def command(
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Set runs side by side: status, steps, time, the options in which they differ, last and best metrics.
+    """Set runs side by side: the options in which they differ, status, steps, time, last and best metrics.
 
     For two runs also the first step at which they part. Seconds are those of training, without pauses.
     """
@@ -128,11 +128,11 @@ def _block(compared: Sequence[Compared], keys: Sequence[str], names: Sequence[st
         texts = [safe(cell(item)) for item in compared[part]]
         rows.append([Cell(title), *(Cell(_cut(text)) for text in texts)])
 
+    for key in keys:  # first what differs: that is what one compares for
+        add(key, lambda item, key=key: word(item.options[key]) if key in item.options else "-")  # type: ignore[misc]
     add("status", lambda item: str(item.summary.status))
     add("steps", lambda item: form.progress(item.summary.step, item.summary.total_steps))
     add("time trained", lambda item: form.duration(item.seconds))
-    for key in keys:
-        add(key, lambda item, key=key: word(item.options[key]) if key in item.options else "-")  # type: ignore[misc]
     metrics = sorted({name for item in compared for name in item.summary.metrics})
     bests = sorted({name for item in compared for name in item.summary.best if name != "step"})
     for name in metrics:

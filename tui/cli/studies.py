@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 from engine.errors import HeatsError
 from tui import format as form
 from tui.cli.table import Cell, Column, render
-from tui.cli.terminal import glyphs, safe
+from tui.cli.terminal import cells, columns, glyphs, safe, uncoloured
 
 if TYPE_CHECKING:
     from engine.store.paths import Store
@@ -26,6 +26,7 @@ Preset = Annotated[
 ]
 
 FOLDER = Path("experiments")
+_ARM_WIDTH, _MEAN_WIDTH = 12, 8
 MARKS = {
     "missing": ("·", "."), "waiting": ("…", "w"), "queued": ("◌", "q"), "live": ("●", "*"), "finished": ("✔", "+"),
     "suspect": ("!", "!"), "pruned": ("✂", "p"), "stopped": ("■", "#"), "failed": ("✘", "x"),
@@ -95,15 +96,46 @@ def counts_text(counts: dict[str, int]) -> str:
 
 
 def matrix(study: Study, states: Sequence[CellState]) -> str:
-    """Arms by seeds: how each cell stands and, once it has one, its figure."""
+    """Arms by seeds: how each cell stands and, once it has one, its figure.
+
+    On a terminal that is too narrow for that: a mark a cell, and each arm's mean.
+    """
     seeds = list(dict.fromkeys(state.cell.seed for state in states))
     arms = list(dict.fromkeys(state.cell.arm for state in states))
     by_place = {(state.cell.arm, state.cell.seed): state for state in states}
-    columns = [Column("arm", flexible=True), *(Column(f"seed {seed}", right=True) for seed in seeds)]
+    table = [Column("arm", flexible=True), *(Column(f"seed {seed}", right=True) for seed in seeds)]
     rows = [
         [Cell(safe(arm)), *(_cell(study, by_place.get((arm, seed))) for seed in seeds)] for arm in arms
     ]  # fmt: skip
-    return render(columns, rows)
+    limit = columns()
+    full = render(table, rows)
+    if limit is None or all(cells(uncoloured(line)) <= limit for line in full.splitlines()):
+        return full
+    at_once = max(10, (limit - _ARM_WIDTH - _MEAN_WIDTH - 4) * 10 // 11 // 10 * 10)
+    blocks = [_marks(study, by_place, arms, seeds[start : start + at_once]) for start in range(0, len(seeds), at_once)]
+    return "\n".join(blocks)
+
+
+def _marks(
+    study: Study, by_place: Mapping[tuple[str, int], CellState], arms: Sequence[str], seeds: Sequence[int]
+) -> str:
+    """Some of the seeds, a mark a cell, in tens, with the mean of those that are done."""
+    place = 0 if glyphs() else 1
+    rows = []
+    for arm in arms:
+        found = [by_place.get((arm, seed)) for seed in seeds]
+        marks = [MARKS[state.standing][place] if state is not None else " " for state in found]
+        tens = " ".join("".join(marks[start : start + 10]) for start in range(0, len(marks), 10))
+        figures = [
+            value
+            for state in found
+            if state is not None and state.done and study.metric
+            and (value := state.value(study.metric, study.spec.value)) is not None
+        ]  # fmt: skip
+        mean = form.number(sum(figures) / len(figures)) if figures else ""
+        rows.append([Cell(safe(arm)), Cell(mean), Cell(tens)])
+    title = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    return render([Column("arm", flexible=True), Column("mean", right=True), Column(title)], rows)
 
 
 def _cell(study: Study, state: CellState | None) -> Cell:

@@ -108,6 +108,8 @@ def _follow(name: str, preset: str | None, root: object, as_json: bool) -> int:
         from tui.cli.study_verdict import command as verdict
 
         verdict(name, preset=preset, record=False, as_json=as_json, runs_dir=store.root)
+    elif as_json:
+        print_json({"study": found.label, "cells": counts(states)})
     return 1 if any(state.standing == "failed" for state in states) else 0
 
 

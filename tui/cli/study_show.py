@@ -6,6 +6,8 @@ from tui.cli.options import AsJson
 from tui.cli.studies import Preset, StudyName, the_study
 from tui.cli.terminal import print_json, safe
 
+_MOST_ARMS = 20
+
 
 def command(study: StudyName, preset: Preset = None, as_json: AsJson = False) -> None:
     """Show what a study asks, what it compares, and what it would train. Trains nothing."""
@@ -21,6 +23,8 @@ def command(study: StudyName, preset: Preset = None, as_json: AsJson = False) ->
                 "task": found.spec.task, "claims": [item.sentence() for item in found.hypotheses()],
                 "metric": found.metric, "mode": found.mode, "seeds": found.spec.seeds,
                 "presets": list(found.spec.presets), "needs": found.spec.needs,
+                "search": search.model_dump() if search is not None else None,
+                "budget": found.spec.budget.model_dump(), "target": found.spec.target,
                 "arms": {arm.name: dict(arm.values) for arm in arms},
                 "cells": [{"arm": cell.arm, "seed": cell.seed, "config_hash": cell.hash} for cell in cells],
             }
@@ -32,11 +36,19 @@ def command(study: StudyName, preset: Preset = None, as_json: AsJson = False) ->
     if not found.hypotheses():
         print("  claim     none: it only looks")
     print(f"  task      {found.spec.task}")
-    for arm in arms:
+    for arm in arms[:_MOST_ARMS]:
         values = ", ".join(f"{key}={value}" for key, value in arm.values.items())
         print(f"  arm       {safe(arm.name)}: {safe(values)}")
+    if len(arms) > _MOST_ARMS:
+        print(f"            and {len(arms) - _MOST_ARMS} more arms")
     if search is not None:
-        print(f"  search    {search.method}, {search.trials} trials over {', '.join(search.space)}")
+        pruning = ", bad ones are ended early" if search.prune != "none" else ""
+        print(f"  search    {search.method}, {search.trials} trials{pruning}")
+        for key, space in search.space.items():
+            where = f"{space.low:g} to {space.high:g}{', logarithmic' if space.log else ''}" if (
+                space.low is not None and space.high is not None
+            ) else ", ".join(map(str, space.values or []))  # fmt: skip
+            print(f"            {key}: {safe(where)}")
     print(f"  seeds     {', '.join(map(str, found.spec.seeds))}")
     for key, source in found.spec.needs.items():
         print(f"  needs     {key} from {source}")

@@ -6,10 +6,12 @@ from tui.cli.options import AsJson, RunsDir, the_store
 from tui.cli.studies import Preset, StudyName, advance_quietly, counts_text, held_up, legend, matrix, the_study
 from tui.cli.terminal import paint, print_json, safe
 
+_MOST_NAMES = 4
+
 
 def command(study: StudyName, preset: Preset = None, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """Show arms by seeds: how every cell stands, its figure once it has one, and what is wrong."""
-    from engine.study.cells import counts, find_cells, to_json
+    from engine.study.cells import counts, find_cells, to_json, troubles
 
     found = the_study(study, preset)
     store = the_store(runs_dir)
@@ -29,12 +31,14 @@ def command(study: StudyName, preset: Preset = None, as_json: AsJson = False, ru
     print(f"{counts_text(counts(states))}    {legend(states)}")
     if found.metric:
         print(f"figures: {found.metric}, {'its best' if found.spec.value == 'best' else 'at the last evaluation'}")
-    for state in states:
-        if state.standing in ("failed", "suspect", "stopped") and state.summary is not None:
-            reason = state.summary.suspect if state.standing == "suspect" else state.summary.reason
-            print(f"  {safe(state.cell.name)} {state.standing}: {safe(reason or '')} ({state.summary.id})")
-        if state.standing == "waiting":
-            print(f"  {safe(state.cell.name)} waits for {', '.join(state.cell.needs)}")
+    for trouble in troubles(states):
+        names = ", ".join(trouble.cells[:_MOST_NAMES])
+        more = f" and {len(trouble.cells) - _MOST_NAMES} more" if len(trouble.cells) > _MOST_NAMES else ""
+        print(f"  {safe(names)}{more} {safe(trouble.reason)}")
+    waiting = [state for state in states if state.standing == "waiting"]
+    if waiting:
+        needs = ", ".join(dict.fromkeys(key for state in waiting for key in state.cell.needs))
+        print(f"  {len(waiting)} cells wait for {safe(needs)}")
     for reason in held_up(store, found.label):
         print(paint(f"nothing more is started: {safe(reason)}", "yellow"))
     for standing in ("failed", "suspect"):

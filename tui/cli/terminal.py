@@ -92,6 +92,11 @@ def safe_log_line(line: str, *, colours: bool) -> str:
     return f"{mixed}\x1b[0m" if styles else mixed
 
 
+def uncoloured(text: str) -> str:
+    """A text of ours without its colours, to measure it."""
+    return _STYLE.sub("", text)
+
+
 def cells(text: str) -> int:
     """How many columns of the terminal a text takes."""
     if text.isascii():

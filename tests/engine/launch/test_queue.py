@@ -22,7 +22,7 @@ from engine.store.paths import RunPaths, Store, create_store
 from engine.store.queue import Entry, QueueState
 from engine.store.status import State
 from engine.store.summary import RunSummary
-from tests.support import TINY, look, wait_for_state, wait_until
+from tests.support import TINY, end, kill, launched, look, wait_for_checkpoint, wait_for_state, wait_until
 
 HOST = "here"
 
@@ -143,8 +143,10 @@ def test_one_run_after_the_other_with_nobody_watching(store_root: Path) -> None:
     assert [look(run).status for run in runs] == [State.QUEUED, State.QUEUED]
     started = launch_queue.advance(store)
     assert [item.run.id for item in started] == [runs[0].id]
+    kill(launched(runs[0]).trainer_pid, signal.SIGSTOP)  # so that it can't finish before we look
     assert look(runs[1]).status is State.QUEUED
     assert [claim.run for claim in slots.claims()] == [runs[0].id]
+    kill(launched(runs[0]).trainer_pid, signal.SIGCONT)
     wait_for_state(runs[0], State.FINISHED)
     wait_for_state(runs[1], State.FINISHED)  # the first one's supervisor started it
     wait_until(lambda: slots.claims() == [], what="the slot comes free")
@@ -171,22 +173,19 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint_when_queued_again(sto
     launch_queue.open_queue(store)
     run = make_queued(store, 100_000)
     launch_queue.advance(store)
-    wait_until(lambda: look(run).step >= 15)
-    record = actions.last_launch(run)
-    assert record is not None
-    assert record.trainer_pid is not None
-    os.kill(record.trainer_pid, signal.SIGKILL)
+    wait_for_checkpoint(run)
+    kill(launched(run).trainer_pid)
     wait_for_state(run, State.KILLED)
+    launch_queue.pause(store)  # or what its own supervisor starts at its end may be quicker than our look
     queue.enqueue(run)
     assert look(run).status is State.QUEUED
-    wait_until(lambda: launch_queue.advance(store) or len(run.attempts()) == 2)  # or its own supervisor did
-    record = actions.last_launch(run)
-    assert record is not None
+    launch_queue.resume(store)
+    wait_until(lambda: launch_queue.advance(store) or len(run.attempts()) == 2)  # or that was quicker now
+    record = launched(run)
     assert record.resumed_from_step is not None
     assert record.resumed_from_step >= 10
-    wait_until(lambda: look(run).status is State.RUNNING)
-    actions.stop(run, now=True)
-    wait_for_state(run, State.STOPPED)
+    wait_for_state(run, State.RUNNING)
+    end(run)
 
 
 def test_two_processes_never_claim_one_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,22 @@ from engine.launch.actions import kill_unsupervised, resume, stop
 from engine.store import host, lock
 from engine.store.metrics import RunHistory
 from engine.store.paths import open_store
-from engine.store.records import read_exit
+from engine.store.records import read_events, read_exit
 from engine.store.status import State
-from tests.support import ENDLESS, TINY, exists, kill, launched, look, start, wait_for_state, wait_for_step, wait_until
+from tests.support import (
+    ENDLESS,
+    TINY,
+    end,
+    exists,
+    kill,
+    launched,
+    look,
+    start,
+    wait_for_checkpoint,
+    wait_for_state,
+    wait_for_step,
+    wait_until,
+)
 
 
 def test_a_run_finishes_and_says_so(store_root: Path) -> None:
@@ -105,6 +118,7 @@ def test_a_run_whose_supervisor_and_trainer_are_killed_is_lost_and_resumes(store
     run = start(store_root, ENDLESS | {"train.save_every": 5}).run
     wait_for_step(run, 12)
     record = launched(run)
+    wait_for_checkpoint(run)
     kill(record.supervisor_pid)
     kill(record.trainer_pid)
     wait_until(lambda: "left no word" in look(run).reason, what="the last of its threads has ended")
@@ -113,8 +127,7 @@ def test_a_run_whose_supervisor_and_trainer_are_killed_is_lost_and_resumes(store
     assert resumed.resumed_from_step is not None
     assert resumed.resumed_from_step % 5 == 0
     wait_for_step(run, resumed.resumed_from_step + 5)
-    stop(run, now=True)
-    wait_for_state(run, State.STOPPED)
+    end(run)
 
 
 def test_what_a_killed_trainer_leaves_behind_is_named_kept_from_a_resume_and_ended_by_stop(store_root: Path) -> None:
@@ -155,8 +168,7 @@ def test_a_run_whose_lock_file_was_deleted_is_no_less_alive_and_starts_no_second
     assert look(run).status is State.RUNNING
     with pytest.raises(HeatsError, match="still running"):
         resume(run)
-    stop(run, now=True)
-    wait_for_state(run, State.STOPPED)
+    end(run)
 
 
 def test_a_stop_in_progress_counts_down_its_grace(store_root: Path) -> None:
@@ -183,8 +195,7 @@ def test_a_trainer_that_hangs_before_its_second_step_is_found_stalled(
     assert "loading" in wait_for_state(run, State.STALLED).reason
     kill(trainer, signal.SIGCONT)
     wait_for_step(run, 3)
-    stop(run, now=True)
-    wait_for_state(run, State.STOPPED)
+    end(run)
 
 
 def test_a_stopped_trainer_is_found_stalled(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,8 +208,7 @@ def test_a_stopped_trainer_is_found_stalled(store_root: Path, monkeypatch: pytes
         assert "no step for longer" in wait_for_state(run, State.STALLED).reason
     finally:
         kill(record.trainer_pid, signal.SIGCONT)
-        stop(run, now=True)
-    wait_for_state(run, State.STOPPED, State.KILLED)
+        end(run)
 
 
 def test_a_closed_terminal_leaves_the_run_training(store_root: Path, tmp_path: Path) -> None:
@@ -208,28 +218,28 @@ def test_a_closed_terminal_leaves_the_run_training(store_root: Path, tmp_path: P
         "from pathlib import Path\n"
         "from tests.support import ENDLESS, start\n"
         "started = start(Path(sys.argv[1]), ENDLESS)\n"
-        "print(started.run.id, flush=True)\n"
+        "Path(sys.argv[2]).touch()\n"
         "time.sleep(600)\n"
     )
     pid, terminal = pty.fork()
     if pid == 0:
         repository = str(Path(__file__).parents[3])
         os.execve(
-            sys.executable, [sys.executable, str(script), str(store_root)], os.environ | {"PYTHONPATH": repository}
+            sys.executable,
+            [sys.executable, str(script), str(store_root), str(tmp_path / "launched")],
+            os.environ | {"PYTHONPATH": repository},
         )
     wait_until(lambda: store_root.exists() and any(store_root.glob("*/attempts/001/launch.json")))
-    from engine.store.paths import open_store
-
     store = open_store(store_root)
     run = store.run(store.run_ids()[0])
     wait_for_step(run, 3)
+    wait_until((tmp_path / "launched").exists)
     os.close(terminal)  # hang-up: the kernel sends SIGHUP to the session
     wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, what="the launching program dies of the hang-up")
     step = look(run).step
     wait_for_step(run, step + 10)
     assert look(run).status is State.RUNNING
-    stop(run, now=True)
-    wait_for_state(run, State.STOPPED)
+    end(run)
 
 
 def test_a_trainer_that_ignores_the_stop_is_killed_by_the_ladder(
@@ -241,7 +251,7 @@ def test_a_trainer_that_ignores_the_stop_is_killed_by_the_ladder(
     trainer = launched(run).trainer_pid
     kill(trainer, signal.SIGSTOP)  # it can't answer
     stop(run)
-    summary = wait_for_state(run, State.KILLED, seconds=40)
+    summary = wait_for_state(run, State.KILLED)
     assert "ladder" in summary.reason
     assert not exists(trainer)
 
@@ -255,13 +265,22 @@ def test_loader_workers_of_a_killed_trainer_are_ended(store_root: Path) -> None:
     kill(record.trainer_pid)
     wait_for_state(run, State.KILLED)
     wait_until(lambda: not any(exists(pid) for pid in workers), what="no process of the tree is left")
-    assert not lock.is_held(Path(record.lock or ""))
+    wait_until(lambda: not lock.is_held(Path(record.lock or "")), what="the supervisor lets go of it last")
 
 
 def test_a_run_stopped_while_torch_is_imported_says_stopped(store_root: Path) -> None:
-    run = start(store_root, ENDLESS).run
-    wait_until(lambda: run.attempt(1).events.exists())
+    for _ in range(5):
+        run = start(store_root, ENDLESS).run
+        wait_until(run.attempt(1).events.exists)
+        trainer = launched(run).trainer_pid
+        kill(trainer, signal.SIGSTOP)
+        if [event.name for event in read_events(run.attempt(1).events)[0]] == ["started"]:
+            break
+        kill(trainer, signal.SIGCONT)  # we were late: it trains already
+        end(run)
     stop(run)
+    wait_for_state(run, State.STOPPING)
+    kill(trainer, signal.SIGCONT)
     assert wait_for_state(run, State.STOPPED).step <= 1
 
 
@@ -300,8 +319,7 @@ def test_two_resumes_at_once_start_one_attempt(store_root: Path) -> None:
     assert sorted(process.returncode for process in both) == [0, 1]
     assert any("still" in error or "left" in error for error in errors)
     wait_for_state(run, State.RUNNING)
-    stop(run, now=True)
-    wait_for_state(run, State.STOPPED)
+    end(run)
 
 
 def test_the_trainer_that_cannot_start_is_reported_at_once(store_root: Path) -> None:
@@ -313,11 +331,10 @@ def test_the_trainer_that_cannot_start_is_reported_at_once(store_root: Path) -> 
 def test_beats_and_host_figures_are_written(store_root: Path) -> None:
     run = start(store_root, ENDLESS).run
     wait_for_step(run, 2)
-    assert run.attempt(1).beat.exists()
+    wait_until(run.attempt(1).beat.exists)
     line = wait_until(lambda: run.attempt(1).system.exists() and run.attempt(1).system.read_text().splitlines())[0]
     assert json.loads(line)["memory_total"] > 0
     kill_unsupervised(run)  # does nothing while the supervisor lives
     time.sleep(0.2)
     assert look(run).status is State.RUNNING
-    stop(run, now=True)
-    wait_for_state(run, State.STOPPED)
+    end(run)

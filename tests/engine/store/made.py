@@ -25,7 +25,14 @@ def make_store(root: Path) -> Store:
     return create_store(root)
 
 
-def make_run(store: Store, *, created: float | None = None, name: str = "mine", slug: str = "simple-d8") -> RunPaths:
+def make_run(
+    store: Store,
+    *,
+    created: float | None = None,
+    name: str = "mine",
+    slug: str = "simple-d8",
+    config_hash: str = "0" * 16,
+) -> RunPaths:
     """A run without attempts."""
     created = time.time() if created is None else created
     run = store.run(new_run_id("multiplication", slug, created))
@@ -33,7 +40,7 @@ def make_run(store: Store, *, created: float | None = None, name: str = "mine", 
     for folder in (run.requests, run.attempts_folder, run.tensorboard, run.checkpoints):
         folder.mkdir()
     run.config.write_text("seed: 0\nmodel:\n  kind: simple\n  d_model: 8\n")
-    write_run(run.record, RunRecord(run.id, name, "multiplication", created, seed=0, config_hash="0" * 16))
+    write_run(run.record, RunRecord(run.id, name, "multiplication", created, seed=0, config_hash=config_hash))
     return run
 
 

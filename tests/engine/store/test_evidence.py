@@ -23,6 +23,7 @@ from engine.store.records import Beat, ExitRecord, read_run, write_beat, write_e
 from engine.store.requests import request_stop
 from engine.store.status import State, Status, decide
 from tests.engine.store.made import add_attempt, launch_record, log_event, make_run, make_store
+from tests.support import wait_until
 
 pytestmark = pytest.mark.skipif(not host.has_proc(), reason="needs /proc")
 
@@ -44,7 +45,7 @@ class Trainer:
         self.lock = lock.lock_path(store.id, run.id)
         descriptor = lock.acquire(self.lock)
         assert descriptor is not None
-        self.process = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,))
+        self.process = subprocess.Popen(["sleep", "600"], pass_fds=(descriptor,))
         os.close(descriptor)
         self.facts: dict[str, Any] = {
             "lock": str(self.lock),
@@ -86,9 +87,7 @@ def test_a_living_trainer_is_running_and_a_killed_one_is_lost(run: RunPaths, tra
 def test_a_zombie_is_not_alive(run: RunPaths, trainer: Trainer) -> None:
     add_attempt(run, **trainer.facts)
     trainer.kill(reap=False)
-    deadline = time.monotonic() + 5
-    while host.process_state(trainer.process.pid, None) == "alive" and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: host.process_state(trainer.process.pid, None) != "alive")
     status = judge(run)
     assert status.state is State.LOST
     assert "zombie" in status.reason
@@ -97,17 +96,17 @@ def test_a_zombie_is_not_alive(run: RunPaths, trainer: Trainer) -> None:
 _THREADS = """
 import sys, threading, time
 for _ in range(24):
-    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 room = bytearray(1 << 26)
 print("up", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
 def test_a_killed_trainer_with_many_threads_is_never_said_to_have_left_others(store: Store, run: RunPaths) -> None:
     path = lock.lock_path(store.id, run.id)
     for _ in range(8):
-        descriptor = lock.acquire(path, patience_seconds=5.0)
+        descriptor = lock.acquire(path, patience_seconds=60.0)
         assert descriptor is not None
         command = [sys.executable, "-S", "-c", _THREADS]
         with subprocess.Popen(command, pass_fds=(descriptor,), stdout=subprocess.PIPE) as process:
@@ -125,7 +124,7 @@ def test_a_killed_trainer_with_many_threads_is_never_said_to_have_left_others(st
 
 
 def test_the_trainers_own_word_tells_its_pid_where_the_supervisor_died_too_soon(run: RunPaths) -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["sleep", "600"]) as process:
         attempt = add_attempt(run, trainer_pid=None, trainer_ticks=None)
         log_event(attempt, "started", 0, pid=process.pid, ticks=host.start_ticks(process.pid))
         assert judge(run).state is State.STARTING
@@ -136,7 +135,7 @@ def test_the_trainers_own_word_tells_its_pid_where_the_supervisor_died_too_soon(
 
 
 def test_a_stranger_with_the_trainers_old_pid_is_not_the_trainer(run: RunPaths) -> None:
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
         ticks = host.start_ticks(stranger.pid)
         assert ticks is not None
         add_attempt(run, trainer_pid=stranger.pid, trainer_ticks=ticks - 100)

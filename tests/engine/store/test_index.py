@@ -278,7 +278,7 @@ def test_processes_listing_at_once_all_see_everything(store: Store) -> None:
         lister.stdin.write("go\n")
         lister.stdin.flush()
     for lister in listers:
-        said, problems = lister.communicate(timeout=60)
+        said, problems = lister.communicate(timeout=250)
         assert said.split() == ["5"] * 8, problems
     assert len(list_runs(store)) == 5
 

@@ -7,20 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from engine.errors import MachineError
 from engine.store import lock
+from tests.support import wait_until
 
 
 def _holder(path: Path) -> subprocess.Popen[bytes]:
     """A process that inherited the lock and alone holds it."""
     descriptor = lock.acquire(path)
     assert descriptor is not None
-    process = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,))
+    process = subprocess.Popen(["sleep", "600"], pass_fds=(descriptor,))
     os.close(descriptor)
     return process
 
@@ -47,7 +47,7 @@ def test_a_grandchild_keeps_the_lock_when_its_parent_is_killed(tmp_path: Path) -
     path = tmp_path / "a.lock"
     descriptor = lock.acquire(path)
     assert descriptor is not None
-    script = "sleep 60 & echo $!; wait"
+    script = "sleep 600 & echo $!; wait"
     parent = subprocess.Popen(["bash", "-c", script], pass_fds=(descriptor,), stdout=subprocess.PIPE)
     os.close(descriptor)
     assert parent.stdout is not None
@@ -57,17 +57,14 @@ def test_a_grandchild_keeps_the_lock_when_its_parent_is_killed(tmp_path: Path) -
         assert lock.is_held(path), "somebody of the run is left"
     finally:
         os.kill(grandchild, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while lock.is_held(path) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert not lock.is_held(path)
+    wait_until(lambda: not lock.is_held(path))
 
 
 def test_a_process_without_the_descriptor_does_not_keep_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     descriptor = lock.acquire(path)
     assert descriptor is not None
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
         os.close(descriptor)
         assert not lock.is_held(path)
         stranger.kill()
@@ -90,7 +87,7 @@ def test_probing_never_disturbs_a_holder_or_a_taker(tmp_path: Path) -> None:
         prober.start()
     try:
         for _ in range(20):
-            descriptor = lock.acquire(path, patience_seconds=2.0)
+            descriptor = lock.acquire(path, patience_seconds=60.0)
             assert descriptor is not None, "a mere look refused the lock"
             os.close(descriptor)
     finally:
@@ -115,7 +112,7 @@ def test_patience_waits_for_a_run_that_is_just_ending(tmp_path: Path) -> None:
     process = _holder(path)
     timer = threading.Timer(0.15, lambda: os.kill(process.pid, signal.SIGKILL))
     timer.start()
-    descriptor = lock.acquire(path, patience_seconds=10.0)
+    descriptor = lock.acquire(path, patience_seconds=60.0)
     assert descriptor is not None
     os.close(descriptor)
     process.wait()
@@ -125,6 +122,7 @@ _TAKER = """
 import os, sys, time
 from pathlib import Path
 from engine.store import lock
+from tests.support import wait_until
 print("up", flush=True)
 sys.stdin.readline()
 descriptor = lock.acquire(Path(sys.argv[1]))

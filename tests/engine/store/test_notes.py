@@ -61,7 +61,7 @@ def test_two_people_editing_at_once_lose_nothing(run: RunPaths, how: str) -> Non
         assert editor.stdin is not None
         editor.stdin.write(b"\n")
         editor.stdin.flush()
-    assert [editor.wait(timeout=120) for editor in editors] == [0, 0]
+    assert [editor.wait(timeout=250) for editor in editors] == [0, 0]
     assert sorted(read_notes(run.notes).tags) == sorted(f"{who}{number}" for who in "ab" for number in range(100))
     for editor in editors:
         editor.communicate()

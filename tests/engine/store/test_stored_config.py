@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.resolve import changed_options, dump_yaml, resolve
+from engine.config.resolve import changed_options, config_hash, dump_yaml, resolve
 from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.store.paths import RunPaths
-from engine.store.stored_config import apply_overrides, effective_config
+from engine.store.stored_config import apply_overrides, effective_config, was_edited
 from tests.engine.store.made import add_attempt, make_run, make_store
 
 
@@ -91,3 +91,15 @@ def test_a_run_of_a_task_that_is_not_installed_says_so(run: RunPaths) -> None:
     run.record.write_text(run.record.read_text().replace('"multiplication"', '"division"'))
     with pytest.raises(HeatsError, match="unknown task `division`"):
         effective_config(run)
+
+
+def test_an_edited_config_is_noticed_and_a_reformatted_one_is_not(store_root: Path) -> None:
+    config = resolve(config_class("multiplication"), {"optim.lr": 1e-3})
+    run = make_run(make_store(store_root), config_hash=config_hash(config))
+    text = dump_yaml(config)
+    run.config.write_text("# a comment\n" + text)
+    assert not was_edited(run)
+    run.config.write_text(text.replace("lr: 0.001", "lr: 0.002"))
+    assert was_edited(run)
+    run.config.write_text("lr: [")
+    assert not was_edited(run)

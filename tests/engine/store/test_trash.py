@@ -85,7 +85,7 @@ def test_leftovers_of_a_dead_trainer_are_refused(store: Store) -> None:
     path = lock.lock_path(store.id, run.id)
     held = lock.acquire(path)
     assert held is not None
-    holder = subprocess.Popen(["sleep", "60"], pass_fds=(held,))
+    holder = subprocess.Popen(["sleep", "600"], pass_fds=(held,))
     os.close(held)
     try:
         add_attempt(run, lock=str(path))
@@ -218,7 +218,7 @@ def test_deleting_while_a_list_is_read_is_harmless(store: Store) -> None:
         for item in list_trash(store):
             restore(store, item)
     lister.send_signal(signal.SIGTERM)
-    _, said = lister.communicate(timeout=60)
+    _, said = lister.communicate(timeout=250)
     assert said == ""
 
 

@@ -94,7 +94,8 @@ def test_a_search_has_no_best_before_all_its_trials_were_tried(store: Store, tmp
 
 
 def test_the_trials_of_a_search_get_what_they_need(store: Store, source: Study, tmp_path: Path) -> None:
-    from engine.study.run import is_over, new_trials
+    from engine.study.run import is_over
+    from engine.study.trials import new_trials
 
     study = write_study(
         tmp_path, "hunt", arms=None, hypothesis=None, metric="val/loss", seeds=[0], needs={"optim.lr": "rates#best"},

@@ -13,9 +13,10 @@ from engine.store.records import read_notes
 from engine.store.status import State
 from engine.study.cells import find_cells
 from engine.study.expand import Cell
-from engine.study.run import begin, is_over, new_trials, prune
+from engine.study.run import begin, is_over
 from engine.study.search import worse_than_median
 from engine.study.spec import Study
+from engine.study.trials import new_trials, prune
 from tests.engine.study.studies import finish, log_training, standings, write_study
 from tests.support import ENDLESS, look, wait_for_step, wait_until
 from tests.tui.cli.stores import make_store

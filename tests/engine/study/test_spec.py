@@ -102,7 +102,6 @@ def test_zip_pairs_its_lists(tmp_path: Path) -> None:
         (("task: multiplication", "task: multiplication\ntask: multiplication"), ["line 4", "`task` is given twice"]),
         (("question: Does it help?\n", ""), ["`question` is missing"]),
         (("seeds: [0, 1, 2]", "budget: {max_paralel: 2}"), ["line 11", "did you mean `max_parallel`?"]),
-        (("seeds: [0, 1, 2]", "search: {space: {optim.lr: {low: 1}}}"), ["needs low and high, or values"]),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_with_its_line(tmp_path: Path, change: tuple[str, str], said: list[str]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from engine.config.tasks import config_class
 from engine.store.checkpoints import folder_name
 from engine.store.compare import checkpoint_differences, metric_differences
 from engine.store.paths import RunPaths, program
-from engine.tools.selftest import SMALL, make_run, start_trainer, train
+from engine.tools.selftest import SMALL, make_run
+from tests.forks import Forks, forks
 from tests.support import wait_until
 
 
@@ -24,10 +24,27 @@ def differences(first: RunPaths, second: RunPaths) -> list[str]:
     return checkpoint_differences(*folders) + metric_differences(first, second)
 
 
+@pytest.fixture(scope="module")
+def trainer() -> Iterator[Forks]:
+    """The trainer's program; only what it imports is there already."""
+    code = """
+from engine.tasks.multiplication import task
+from engine.train import attempt
+from engine.train.__main__ import main
+
+def work(*words):
+    return main(list(words))
+"""
+    with forks(code) as made:
+        yield made
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", ["simple", "latent"])
-def test_cut_and_killed_runs_equal_a_straight_one_whatever_the_workers(store_root: Path, kind: str, dtype: str) -> None:
+def test_cut_and_killed_runs_equal_a_straight_one_whatever_the_workers(
+    store_root: Path, trainer: Forks, kind: str, dtype: str
+) -> None:
     # 3,960 pairs in batches of 32 are 123 steps an epoch: every cut is in mid-epoch, and teacher forcing, which
     # begins to fall at step 15, has coins on both sides of it.
     values: dict[str, Any] = SMALL | {
@@ -36,16 +53,17 @@ def test_cut_and_killed_runs_equal_a_straight_one_whatever_the_workers(store_roo
     alone, workers = (resolve(config_class("multiplication"), values | {"data.num_workers": n}) for n in (0, 2))
     straight = make_run(store_root, alone, "straight")
     cut = make_run(store_root, workers, "cut")
-    killed = make_run(store_root, alone, "killed")
-    train(straight)
-    train(cut, "--stop-at", "20")
-    train(cut)
+    trainer.run(straight.folder)
+    trainer.run(cut.folder, "--stop-at", 20)
+    trainer.run(cut.folder)
     assert differences(straight, cut) == []
-    process = start_trainer(killed)
-    wait_until(lambda: (killed.checkpoints / folder_name(20)).exists() or process.poll() is not None)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    train(killed)
+    for _ in range(5):
+        killed = make_run(store_root, alone, "killed")
+        trainer.start(killed.folder)
+        wait_until((killed.checkpoints / folder_name(20)).exists)
+        if trainer.kill():  # or it was quicker than we
+            break
+    trainer.run(killed.folder)
     assert len(killed.attempts()) == 2
     assert differences(straight, killed) == []
 
@@ -57,12 +75,12 @@ def test_the_selftest_command_says_identical() -> None:
     assert "identical" in done.stdout
 
 
-def test_the_selftest_sees_a_difference(store_root: Path) -> None:
+def test_the_selftest_sees_a_difference(store_root: Path, trainer: Forks) -> None:
     config = resolve(config_class("multiplication"), SMALL | {"train.num_threads": 1, "train.max_steps": 4})
     other = resolve(config_class("multiplication"), SMALL | {"train.num_threads": 1, "train.max_steps": 4, "seed": 1})
     runs = [make_run(store_root, item, "one") for item in (config, other)]
     for run in runs:
-        train(run)
+        trainer.run(run.folder)
     found = checkpoint_differences(*(run.checkpoints / folder_name(4) for run in runs))
     assert any("model.safetensors" in item for item in found)
     assert any("train/loss from step 1" in item for item in metric_differences(*runs))

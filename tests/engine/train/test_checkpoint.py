@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from engine.store.paths import RunPaths
 from engine.train import checkpoint
 from engine.train.checkpoint import Loaded, restore_model, restore_optimizer
 from tests.engine.train.toy import make_run, train_toy
+from tests.forks import forks
 from tests.support import wait_until
 
 
@@ -135,41 +134,35 @@ def test_a_model_of_another_shape_is_one_sentence(store_root: Path) -> None:
 
 
 _SAVE_FOREVER = """
-import sys
 from pathlib import Path
 import torch
 from engine.store.paths import RunPaths
 from engine.train import checkpoint
-run = RunPaths(Path(sys.argv[1]))
-checkpoint.clear_leftovers(run)
-model = torch.nn.Linear(300, 300)
-optimizer = torch.optim.SGD(model.parameters())
-print("ready", flush=True)
-while True:
-    for step in range(1, 6):
-        checkpoint.write(run, step=step, attempt=1, reason="scheduled", model=model, optimizer=optimizer,
-                         state={"step": step}, settings={})
+
+def work(folder):
+    run = RunPaths(Path(folder))
+    checkpoint.clear_leftovers(run)
+    model = torch.nn.Linear(300, 300)
+    optimizer = torch.optim.SGD(model.parameters())
+    while True:
+        for step in range(1, 6):
+            checkpoint.write(run, step=step, attempt=1, reason="scheduled", model=model, optimizer=optimizer,
+                             state={"step": step}, settings={})
 """
 
 
 @pytest.mark.slow
 def test_kills_in_mid_save_never_leave_a_bad_checkpoint_in_place(store_root: Path) -> None:
     run = make_run(store_root)
-    for round_number in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", _SAVE_FOREVER, str(run.folder)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        wait_until(lambda: len(list(run.checkpoints.glob("step-*"))) >= 4)
-        try:
-            process.wait(timeout=0.01 + 0.007 * round_number)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-        found = stored.scan(run)
-        assert len(found) >= 4
-        assert all(not stored.verify(item) for item in found)
+    with forks(_SAVE_FOREVER) as saving:
+        for round_number in range(8):
+            saving.start(run.folder)
+            wait_until(lambda: len(list(run.checkpoints.glob("step-*"))) >= 4)
+            time.sleep(0.005 * round_number)
+            assert saving.kill(), saving.errors()
+            found = stored.scan(run)
+            assert len(found) >= 4
+            assert all(not stored.verify(item) for item in found)
     checkpoint.clear_leftovers(run)
     assert not list(run.checkpoints.glob(".*"))
 

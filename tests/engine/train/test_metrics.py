@@ -20,7 +20,7 @@ def test_a_logged_step_is_readable_soon_without_a_flush(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path / "metrics.jsonl", None)
     tail = JsonLinesTail(tmp_path / "metrics.jsonl")
     writer.log(1, {"train/loss": 0.5})
-    found = wait_until(lambda: list(tail.read()), 5)
+    found = wait_until(lambda: list(tail.read()))
     assert found[0]["train/loss"] == 0.5
     writer.close()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from engine.train.recorder import Recorder
 from engine.train.saving import Saver
 from engine.train.staging import BufferSet
 from tests.engine.train.toy import BASE, ToyConfig, make_run, train_toy
+from tests.forks import forks
 from tests.support import wait_until
 
 BESIDE: dict[str, Any] = {"checkpoint.asynchronous": True}
@@ -190,15 +191,24 @@ def test_a_third_save_waits_for_the_first_and_memory_is_kept(
     run = make_run(store_root)
     recorder, saver = _saver(run)
     state = Stub()
-    threading.Timer(0.3, gate.opened.set).start()
+
+    def open_late() -> None:
+        # Both sets of memory are taken, and the first save is being waited for.
+        wait_until(lambda: state.step == 3 and saver._sets == 2 and len(saver._jobs) == 1)
+        time.sleep(0.5)
+        gate.opened.set()
+
+    opener = threading.Thread(target=open_late)
+    opener.start()
     for _ in range(7):
         state.train()
         _save(saver, state)
+    opener.join()
     saver.join()
     saved = _events(run, "checkpoint")
     assert [event.step for event in saved] == [1, 2, 3, 4, 5, 6, 7]
-    assert "waited" in saved[2].facts
-    assert "waited" not in saved[0].facts
+    assert saved[2].facts["waited"] > 0.4
+    assert saved[0].facts.get("waited", 0.0) < 0.4
     assert len(addresses) == 7
     assert len(set(addresses)) == 2
     recorder.end("stopped", 7)
@@ -389,51 +399,55 @@ def test_a_bug_in_the_writer_ends_the_run_and_is_not_lost(store_root: Path, monk
 # --- kills ---
 
 _SAVE_BESIDE = """
-import sys
 from pathlib import Path
 from engine.store.paths import RunPaths
 from engine.train import checkpoint
 from tests.engine.train import test_saving as tests
 import torch
-run = RunPaths(Path(sys.argv[1]))
-checkpoint.clear_leftovers(run)
-_, saver = tests._saver(run, {"checkpoint.keep_last": 3})
-state = tests.Stub()
-state.model = torch.nn.Linear(700, 700)
-state.step = int(sys.argv[2])
-print("ready", flush=True)
-while True:
-    state.train()
-    tests._save(saver, state)
+
+def work(folder, step):
+    run = RunPaths(Path(folder))
+    checkpoint.clear_leftovers(run)
+    _, saver = tests._saver(run, {"checkpoint.keep_last": 3})
+    state = tests.Stub()
+    state.model = torch.nn.Linear(700, 700)
+    state.step = int(step)
+    while True:
+        state.train()
+        tests._save(saver, state)
 """
 
 
 @pytest.mark.slow
 def test_kills_in_mid_save_beside_training_leave_nothing_that_a_resume_would_take(store_root: Path) -> None:
     run = make_run(store_root)
-    half_written = 0
-    for kill in range(3):
-        before = max((item.step for item in stored.scan(run)), default=0)
-        process = subprocess.Popen(
-            [sys.executable, "-c", _SAVE_BESIDE, str(run.folder), str(before)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-
-        wait_until(lambda: len(stored.scan(run)) >= 2 and any(_saving(run) for _ in range(1000)))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        half_written += _saving(run)
-        found = stored.scan(run)
-        assert [stored.verify(item) for item in found] == [()] * len(found), f"kill {kill}"
-        chosen = stored.choose(run)
-        assert chosen.passed_over == ()
-        assert chosen.checkpoint is not None
-        loaded = checkpoint.Loaded(chosen.checkpoint)
-        assert torch.equal(loaded.model["weight"], torch.full((700, 700), float(loaded.step)))
+    kills = half_written = 0
+    with forks(_SAVE_BESIDE) as saving:
+        while kills < 3 or (not half_written and kills < 30):
+            before = _newest(run)
+            saving.start(run.folder, before)
+            wait_until(partial(_is_in_mid_save_after, run, before + 2))
+            assert saving.kill(), saving.errors()
+            kills += 1
+            half_written += _saving(run)
+            found = stored.scan(run)
+            assert [stored.verify(item) for item in found] == [()] * len(found), f"kill {kills}"
+            chosen = stored.choose(run)
+            assert chosen.passed_over == ()
+            assert chosen.checkpoint is not None
+            loaded = checkpoint.Loaded(chosen.checkpoint)
+            assert torch.equal(loaded.model["weight"], torch.full((700, 700), float(loaded.step)))
     assert half_written  # some kill did fall into a save
     checkpoint.clear_leftovers(run)
     assert not list(run.checkpoints.glob(".*"))
+
+
+def _is_in_mid_save_after(run: RunPaths, step: int) -> bool:
+    return _newest(run) >= step and any(_saving(run) for _ in range(1000))
+
+
+def _newest(run: RunPaths) -> int:
+    return max((item.step for item in stored.scan(run)), default=0)
 
 
 def _saving(run: RunPaths) -> bool:

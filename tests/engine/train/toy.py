@@ -85,8 +85,13 @@ class ToyData:
         if options.wild_batches[0] <= position < options.wild_batches[1]:
             y = y * 100
         if position == options.hang_at:
-            time.sleep(options.hang_seconds)
+            hang(options.hang_seconds)
         return {"x": x, "y": y}
+
+
+def hang(seconds: float) -> None:
+    """What a loader does that gives no batch."""
+    time.sleep(seconds)
 
 
 class ToyTask(Task[ToyConfig]):

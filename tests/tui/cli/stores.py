@@ -132,7 +132,7 @@ def heats(
 ) -> subprocess.CompletedProcess[str]:
     """Run the real command in a real process, with its output in pipes."""
     return subprocess.run(
-        command_line(*words, store=store), capture_output=True, text=True, timeout=60, check=False,
+        command_line(*words, store=store), capture_output=True, text=True, timeout=250, check=False,
         env=process_environment(environment), stdin=subprocess.DEVNULL, **options,
     )  # fmt: skip
 

@@ -99,12 +99,12 @@ def test_the_bell_rings_at_alerts_and_at_the_end_on_terminals_only(store: Store,
     terminal = pexpect.spawn(
         program, list(words), env=process_environment({"NO_COLOR": "1"}), encoding="utf-8", dimensions=(24, 80)
     )
-    terminal.expect("50/1,000", timeout=40)
+    terminal.expect("50/1,000", timeout=120)
     log_event(attempt, "alert", 50, message="the loss exploded")
-    terminal.expect("\a", timeout=20)
+    terminal.expect("\a", timeout=120)
     log_event(attempt, "finished", 50)
-    terminal.expect("\a", timeout=20)
-    terminal.expect(pexpect.EOF, timeout=20)
+    terminal.expect("\a", timeout=120)
+    terminal.expect(pexpect.EOF, timeout=120)
     terminal.close()
     assert terminal.exitstatus == 0
-    assert "\a" not in plain.communicate(timeout=30)[0]
+    assert "\a" not in plain.communicate(timeout=120)[0]

@@ -74,7 +74,7 @@ def test_watch_prints_lines_in_a_pipe_until_the_end(store: Store, actor: Actor) 
     assert watching.stderr is not None
     # Not by communicate: it loses what reading the first line has taken into the buffer.
     shown, said = first + watching.stdout.read(), watching.stderr.read()
-    assert watching.wait(20) == 0, said
+    assert watching.wait(120) == 0, said
     assert "running: the trainer is alive" in shown
     assert "step 50/1,000  loss 1.02" in shown
     assert "evaluated  val/loss NaN  val/exact_match 0.25" in shown
@@ -89,7 +89,7 @@ def test_leaving_a_watch_leaves_the_run(store: Store, actor: Actor) -> None:
     watching = _start(store, "watch", run.id)
     _first_line(watching)
     watching.send_signal(signal.SIGINT)
-    _, said = watching.communicate(timeout=20)
+    _, said = watching.communicate(timeout=120)
     assert watching.returncode == 130
     assert f"the run goes on: {run.id}" in said
     assert "heats stop" in said
@@ -103,14 +103,15 @@ def test_watch_draws_a_panel_on_a_terminal(store: Store, actor: Actor) -> None:
     log_event(attempt, "alert", 50, message="the loss exploded")
     program, *words = command_line("watch", run.id, store=store)
     terminal = pexpect.spawn(
-        program, list(words), env=process_environment({"NO_COLOR": "1"}), encoding="utf-8", dimensions=(24, 80)
-    )
-    terminal.expect("● running", timeout=20)
+        program, list(words), env=process_environment({"NO_COLOR": "1"}), encoding="utf-8", dimensions=(24, 80),
+        timeout=120,
+    )  # fmt: skip
+    terminal.expect("● running", timeout=120)
     terminal.expect("50/1,000")
     terminal.expect("the loss exploded")
     terminal.expect("epoch 2")
     terminal.send("q")
-    terminal.expect("the run goes on", timeout=20)
+    terminal.expect("the run goes on", timeout=120)
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 0
@@ -124,7 +125,7 @@ def test_stop_waits_until_the_run_has_ended(store: Store, actor: Actor) -> None:
     assert done.returncode == 0, done.stderr
     assert "■ stopped" in done.stdout
     assert run.id in done.stdout
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
 
 
 def test_stop_detached_returns_at_once(store: Store, actor: Actor) -> None:
@@ -139,9 +140,9 @@ def test_stop_counts_down_on_a_terminal(store: Store, actor: Actor) -> None:
     run = running_run(store, process)
     program, *words = command_line("stop", run.id, store=store)
     terminal = pexpect.spawn(program, list(words), env=process_environment(), encoding="utf-8", dimensions=(24, 80))
-    terminal.expect("told to leave without it in 1m5", timeout=20)
+    terminal.expect(r"told to leave without it in (1m)?\d+s?", timeout=120)
     _act(process, run)
-    terminal.expect("stopped", timeout=20)
+    terminal.expect("stopped", timeout=120)
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 0
@@ -184,7 +185,7 @@ def test_logs_follow_until_the_end_and_into_a_newer_attempt(store: Store, actor:
     second = add_attempt(run)
     second.output.write_text("third\n")
     log_event(second, "finished", 50)
-    shown, said = following.communicate(timeout=20)
+    shown, said = following.communicate(timeout=120)
     assert following.returncode == 0, said
     assert shown == "second\nunfinished\nthird\n"
     assert "attempt 2" in said

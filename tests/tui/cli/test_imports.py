@@ -24,7 +24,7 @@ sys.exit(code)
 
 def _loaded(*words: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _PROBE, *words], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", _PROBE, *words], capture_output=True, text=True, timeout=250, check=False,
         env=process_environment(), stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr

@@ -189,7 +189,7 @@ def test_lists_a_store_on_read_only_media(three: Store) -> None:
         'touch "$0/x" 2>/dev/null && exit 77; exec "$@"'
     )
     words = ["unshare", "--mount", "sh", "-c", script, str(three.root), *command_line("list", "--json", store=three)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=process_environment())
+    done = subprocess.run(words, capture_output=True, text=True, timeout=250, check=False, env=process_environment())
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("this sandbox allows no mounts")
     assert done.returncode == 0, done.stderr
@@ -217,7 +217,7 @@ def test_a_reader_that_leaves_is_no_error(three: Store) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     words = command_line("list", store=three)
-    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False, text=True)
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=250, check=False, text=True)
     os.close(writing)
     assert done.stderr == ""
     assert done.returncode == 141

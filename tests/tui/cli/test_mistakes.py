@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.store.paths import Store
+from tests.support import wait_until
 from tests.tui.cli.stores import command_line, finished_run, heats, process_environment
 from tui.cli.root import run
 
@@ -135,6 +136,14 @@ def test_a_store_that_cannot_be_written_is_the_machines_fault(tmp_path: Path) ->
     assert "can't be made" in line
 
 
+def _open_for_writing(fifo: Path) -> int | None:
+    """A descriptor of it, once somebody is about to read; left open until this process ends."""
+    try:
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
 def test_ctrl_c_is_quiet(store: Store) -> None:
     made = finished_run(store)
     fifo = made.attempts()[-1].output
@@ -142,9 +151,9 @@ def test_ctrl_c_is_quiet(store: Store) -> None:
     process = subprocess.Popen(
         command_line("logs", made.id, store=store), stderr=subprocess.PIPE, text=True, env=process_environment()
     )
-    time.sleep(3.0)  # it says nothing before it blocks
+    wait_until(lambda: _open_for_writing(fifo), what="it opens its end")  # from then on it waits for content
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said == ""
 

@@ -78,7 +78,7 @@ def test_status_shows_each_cell_and_what_holds_it_up(store: Store, study: Study)
 def test_a_search_shows_its_trials_and_which_were_ended(store: Store, tmp_path: Path) -> None:
     from engine.store.notes import edit_notes, with_tags
     from engine.study.cells import find_cells
-    from engine.study.run import new_trials
+    from engine.study.trials import new_trials
 
     (tmp_path / "experiments").mkdir(exist_ok=True)
     search = {"method": "grid", "trials": 2, "space": {"optim.lr": {"values": [0.1, 0.2]}}, "prune": "median"}
