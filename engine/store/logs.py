@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -125,13 +126,14 @@ class LogFile:
         except OSError:
             return []
         try:
-            return [clean_line(raw) for raw in self._raw_lines(descriptor, start, stop)]
+            return [clean_line(raw) for raw in self.raw_lines(descriptor, start, stop)]
         except OSError:
             return []
         finally:
             os.close(descriptor)
 
-    def _raw_lines(self, descriptor: int, start: int, stop: int) -> list[bytes]:
+    def raw_lines(self, descriptor: int, start: int, stop: int) -> list[bytes]:
+        """Lines as they stand in the opened file, escape sequences and all; for who opens it once for many."""
         begin, end = self._start_of(start), self._start_of(stop)
         if end - begin <= _LINE_BYTES * 4:
             block = os.pread(descriptor, end - begin, begin).removesuffix(b"\n")
@@ -162,21 +164,50 @@ class LogFile:
                     return low + number
         return None
 
+    def find_all(self, pattern: str) -> NDArray[np.int64]:
+        """The numbers of all lines that hold the text; case matters only where it has a capital letter."""
+        exact = pattern != pattern.lower()
+        found: list[int] = []
+        for low, high in self._spans(0, False) if pattern else ():
+            candidates = self._candidates(pattern, exact, low, high)
+            for number in candidates:
+                texts = self.lines(number, number + 1)
+                if texts and pattern in (texts[0] if exact else texts[0].lower()):
+                    found.append(number)
+        return np.asarray(found, np.int64)
+
+    def _candidates(self, pattern: str, exact: bool, low: int, high: int) -> Iterable[int]:
+        """The lines whose bytes hold the text; all of them where what a person sees may differ from the bytes."""
+        begin, end = self._start_of(low), self._start_of(high)
+        block = self._bytes(begin, end) if end - begin <= 4 * _CHUNK_BYTES else b"\x1b"
+        if not pattern.isascii() or b"\x1b" in block or b"\t" in block:
+            return range(low, high)
+        block, sought = (block, pattern.encode()) if exact else (block.lower(), pattern.encode())
+        numbers, at = [], block.find(sought)
+        while at >= 0:
+            number = int(np.searchsorted(self._starts[: self._whole + 1], begin + at, "right")) - 1
+            numbers.append(number)
+            at = block.find(sought, self._start_of(number + 1) - begin)
+        return numbers
+
+    def _bytes(self, begin: int, end: int) -> bytes:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return b""
+        try:
+            return os.pread(descriptor, end - begin, begin)
+        except OSError:
+            return b""
+        finally:
+            os.close(descriptor)
+
     def _may_hold(self, pattern: str, exact: bool, low: int, high: int) -> bool:
         """Whether lines are worth cleaning and comparing one by one: a hundred times faster where they aren't."""
         begin, end = self._start_of(low), self._start_of(high)
         if not pattern.isascii() or end - begin > _CHUNK_BYTES:
             return True
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            block = os.pread(descriptor, end - begin, begin)
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
+        block = self._bytes(begin, end)
         # Escape sequences and tabs may stand within what a person sees as the pattern.
         return b"\x1b" in block or b"\t" in block or pattern.encode() in (block if exact else block.lower())
 
