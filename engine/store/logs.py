@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
@@ -169,26 +169,28 @@ class LogFile:
         exact = pattern != pattern.lower()
         found: list[int] = []
         for low, high in self._spans(0, False) if pattern else ():
-            candidates = self._candidates(pattern, exact, low, high)
-            for number in candidates:
-                texts = self.lines(number, number + 1)
-                if texts and pattern in (texts[0] if exact else texts[0].lower()):
-                    found.append(number)
+            numbers, certain = self._candidates(pattern, exact, low, high)
+            if not certain:
+                texts = self.lines(low, high)
+                numbers = [at for at in numbers if pattern in (texts[at - low] if exact else texts[at - low].lower())]
+            found += numbers
         return np.asarray(found, np.int64)
 
-    def _candidates(self, pattern: str, exact: bool, low: int, high: int) -> Iterable[int]:
-        """The lines whose bytes hold the text; all of them where what a person sees may differ from the bytes."""
+    def _candidates(self, pattern: str, exact: bool, low: int, high: int) -> tuple[list[int], bool]:
+        """The lines whose bytes hold the text, and whether a person sees it in them, too."""
         begin, end = self._start_of(low), self._start_of(high)
         block = self._bytes(begin, end) if end - begin <= 4 * _CHUNK_BYTES else b"\x1b"
         if not pattern.isascii() or b"\x1b" in block or b"\t" in block:
-            return range(low, high)
+            return list(range(low, high)), False
+        certain = b"\r" not in block
         block, sought = (block, pattern.encode()) if exact else (block.lower(), pattern.encode())
+        ends = (self._starts[low + 1 : min(high, self._whole) + 1] - begin).tolist()
         numbers, at = [], block.find(sought)
         while at >= 0:
-            number = int(np.searchsorted(self._starts[: self._whole + 1], begin + at, "right")) - 1
-            numbers.append(number)
-            at = block.find(sought, self._start_of(number + 1) - begin)
-        return numbers
+            number = bisect_right(ends, at)
+            numbers.append(low + number)
+            at = block.find(sought, ends[number]) if number < len(ends) else -1
+        return numbers, certain or not numbers
 
     def _bytes(self, begin: int, end: int) -> bytes:
         try:
