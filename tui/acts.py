@@ -25,6 +25,8 @@ class Acts:
     def __init__(self, app: App[Any], root: Path) -> None:
         self.app = app
         self.root = root
+        self.stopped: set[str] = set()
+        """The runs that were asked to stop from here."""
 
     def launch(self, request: LaunchRequest) -> None:
         """Make a run and start it."""
@@ -54,6 +56,7 @@ class Acts:
 
     def stop(self, run_id: str, *, now: bool) -> None:
         """Ask a run to end."""
+        self.stopped.add(run_id)
 
         def act() -> Outcome:
             from engine.launch.actions import stop

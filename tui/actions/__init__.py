@@ -55,9 +55,18 @@ def bindings(where: str) -> list[Binding]:
     ]
 
 
-def footer(where: str) -> list[Action]:
-    """What the footer shows on a screen, the most useful first."""
-    return sorted((action for action in actions_of(where) if action.footer), key=lambda action: action.footer)
+def footer(where: str, tab: str = "") -> list[Action]:
+    """What the footer shows on a screen, the most useful first.
+
+    Args:
+        where: the screen.
+        tab: the open one of its tabs, if it has any: what belongs to it comes first, what to others is left out.
+    """
+    shown = sorted((action for action in actions_of(where) if action.footer), key=lambda action: action.footer)
+    if not tab:
+        return shown
+    fitting = [action for action in shown if not action.tabs or tab in action.tabs]
+    return sorted(fitting, key=lambda action: (action.id != "help", not action.tabs))
 
 
 def help_groups(where: str) -> dict[str, list[Action]]:
