@@ -12,12 +12,12 @@ from tui.cli.terminal import safe
 from tui.widgets.run_columns import coarse_age
 from tui.widgets.small_table import Row
 
-STEP, METRIC, SIZE, AGE, HOLDS, ATTEMPT, CHECK, KIND, RUN = (
-    "step", "metric", "size", "age", "holds", "attempt", "check", "kind", "run",
-)  # fmt: skip
+STEP, METRIC, SIZE, AGE, ATTEMPT = "    step", " metric", "     size", " age", "attempt"
+"""Titles of figures, which stand to the right as their figures do."""
+HOLDS, CHECK, KIND, RUN = "holds", "check", "kind", "run"
 _BY_WIDTH = ((76, (STEP, METRIC, SIZE, AGE, CHECK, HOLDS, KIND)), (56, (STEP, METRIC, SIZE, AGE, CHECK, KIND)))
 _NARROW = (STEP, METRIC, CHECK, KIND)
-_RIGHT = {STEP: 8, METRIC: 7, SIZE: 9, AGE: 4, ATTEMPT: 7}
+_RIGHT = frozenset({STEP, METRIC, SIZE, AGE, ATTEMPT})
 BAD, GONE, GOOD = "red", "bright_black", "green"
 
 
@@ -99,7 +99,7 @@ def _cell(title: str, item: CheckpointReport, now: float, deep: bool, run_name: 
         KIND: safe(", ".join(item.kinds)),
     }
     text = texts[title]
-    return Text(text.rjust(_RIGHT[title]) if title in _RIGHT else text, style=style)
+    return Text(text.rjust(len(title)) if title in _RIGHT else text, style=style)
 
 
 def holds(item: CheckpointReport) -> str:
@@ -135,5 +135,5 @@ def report_sentence(reports: Sequence[RunReport], *, deep: bool) -> str:
     parts += [f"{broken} broken"] if broken else []
     parts += [safe(problem) for report in reports for problem in report.problems][:3]
     if not broken and len(parts) <= 2:
-        parts.append("all hashes fit" if deep else "nothing wrong (hashes not compared)")
+        parts.append("all hashes fit" if deep else "sizes fit, hashes not compared")
     return "; ".join(parts)

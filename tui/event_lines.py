@@ -82,7 +82,7 @@ def facts_text(facts: dict[str, Any]) -> str:
         elif value is True:
             parts.append(name)
         else:
-            parts.append(_value(value) if name in _PLAIN else f"{name} {_value(value)}")
+            parts.append(_value(value) if name in _PLAIN else f"{name} {_named(name, value)}")
     return "  ".join(parts)
 
 
@@ -97,7 +97,7 @@ def details(item: Happening, width: int) -> list[str]:
         if isinstance(value, dict):
             lines += [f"{name}:", *columns([(str(key), _value(inner)) for key, inner in value.items()], width)]
         else:
-            text = str(value) if isinstance(value, str) else _value(value)
+            text = _named(name, value)
             lines += [
                 f"{name}: {part}" if at == 0 else f"  {part}" for at, part in enumerate(text.splitlines() or [""])
             ]
@@ -118,6 +118,11 @@ def columns(pairs: Sequence[tuple[str, str]], width: int) -> list[str]:
 
 def _order(name: str) -> tuple[int, str]:
     return (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
+
+
+def _named(name: str, value: Any) -> str:
+    """A value as text; a pid is a name made of digits, not a number."""
+    return str(value) if name in ("pid", "ticks", "seed") else _value(value)
 
 
 def _value(value: Any) -> str:

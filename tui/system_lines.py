@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from tui.cli.terminal import safe
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ASCII = " .:-=+*#@"
 _TALLEST = 4
+_PAUSE_SECONDS = 45.0
+"""Readings come each ten seconds; longer without one, and nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ def figure_lines(
     if not figures:
         return [], []
     groups = list(dict.fromkeys(item.group for item in figures))
+    figures = sorted(figures, key=lambda item: groups.index(item.group))
     rows = min(_TALLEST, max(1, (height - len(groups)) // max(1, len(figures))))
-    label_width = min(max(len(item.label) for item in figures), max(8, width // 4))
+    label_width = min(max(len(item.label) for item in figures), max(8, width // 3))
     value_width = max(len(value(item.values[-1], item)) for item in figures)
     ends = [_range(item) for item in figures]
     end_width = max(map(len, ends)) if width >= 70 else 0
@@ -59,12 +63,11 @@ def figure_lines(
             kinds.append("head")
         drawn = history(item, cells, rows, span, ascii_only=ascii_only)
         for row, bar in enumerate(drawn):
-            last = row == len(drawn) - 1
-            label = safe(item.label)[:label_width] if last else ""
-            now = value(item.values[-1], item) if last else ""
-            tail = f"  {end}" if last and end_width else ""
+            label = safe(item.label)[:label_width] if row == 0 else ""
+            now = value(item.values[-1], item) if row == 0 else ""
+            tail = f"  {end}" if row == 0 and end_width else ""
             lines.append(f"  {label:<{label_width}} {now:>{value_width}} {bar}{tail}".rstrip())
-            kinds.append(_alarm(item) if last else "")
+            kinds.append(_alarm(item))
     return lines, kinds
 
 
@@ -76,6 +79,7 @@ def history(item: Shown, cells: int, rows: int, span: tuple[float, float], *, as
     if stop > start and len(item.times):
         columns = np.clip(((item.times - start) / (stop - start) * cells).astype(int), 0, cells - 1)
         np.fmax.at(heights, columns, item.values)
+        _hold(heights, (stop - start) / cells)
     shares = np.clip((heights - low) / ((high - low) or 1.0), 0.0, 1.0)
     signs = _ASCII if ascii_only else _BLOCKS
     drawn = []
@@ -91,6 +95,14 @@ def history(item: Shown, cells: int, rows: int, span: tuple[float, float], *, as
             line.append(signs[max(least, min(8, round(level * 8)))])
         drawn.append("".join(line))
     return drawn
+
+
+def _hold(heights: NDArray[np.float64], seconds: float) -> None:
+    """Between two readings the first one stands, unless there was a pause: a new attempt, a machine asleep."""
+    known = np.flatnonzero(~np.isnan(heights))
+    for left, right in itertools.pairwise(known):
+        if (right - left) * seconds <= max(_PAUSE_SECONDS, 2 * seconds):
+            heights[left + 1 : right] = heights[left]
 
 
 def value(number: float, item: Shown) -> str:

@@ -65,8 +65,9 @@ def footer(where: str, tab: str = "") -> list[Action]:
     shown = sorted((action for action in actions_of(where) if action.footer), key=lambda action: action.footer)
     if not tab:
         return shown
-    fitting = [action for action in shown if not action.tabs or tab in action.tabs]
-    return sorted(fitting, key=lambda action: (action.id != "help", not action.tabs))
+    tabs = {action.id: action.tabs or run.TABS_OF.get(action.id) or run.TABS_OF.get(action.group) for action in shown}
+    fitting = [action for action in shown if not tabs[action.id] or tab in (tabs[action.id] or ())]
+    return sorted(fitting, key=lambda action: (action.id != "help", not tabs[action.id]))
 
 
 def help_groups(where: str) -> dict[str, list[Action]]:

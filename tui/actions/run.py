@@ -7,6 +7,9 @@ from tui.actions.action import ONLY_RUN, Action
 TABS = ("charts", "log", "config", "checkpoints", "events", "system", "environment")
 """The tabs of a run's screen, in the order of their digits."""
 
+TABS_OF = {"Charts": ("charts",), "follow": ("charts", "log")}
+"""Acts of other groups that mean something on some tabs only, by group or id."""
+
 _WHAT = (
     "The curves, with the log below where there is room.",
     "What the run printed, in any of its attempts.",
@@ -36,7 +39,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "search", ("slash",), "Search", "Find a text in the log, the config, the events or the environment.", "search",
-        ONLY_RUN, "Search", footer=6,
+        ONLY_RUN, "Search", footer=6, tabs=("charts", "log", "config", "events", "system", "environment"),
     ),
     Action(
         "next_match", ("n",), "Next match", "To the next line that holds the text.", "next_match(False)", ONLY_RUN,

@@ -349,7 +349,7 @@ class LogView(Widget, can_focus=True):
             first, shown = self.shift, text[self.shift :]
         spans = _spans(text, self.pattern, first, first + len(shown)) if self.pattern else []
         if not spans:
-            return Strip([Segment(set_cell_size(shown, width), style)], width)
+            return self._edged(Strip([Segment(set_cell_size(shown, width), style)], width), shown, width, base)
         name = "log-view--current" if number == self._match else "log-view--match"
         match = base + self.get_component_rich_style(name, partial=True)
         segments, at = [], first
@@ -357,7 +357,15 @@ class LogView(Widget, can_focus=True):
             segments += [Segment(text[at:begin], style), Segment(text[begin:end], match)]
             at = end
         segments.append(Segment(text[at : first + len(shown)], style))
-        return Strip(segments).adjust_cell_length(width, style)
+        return self._edged(Strip(segments).adjust_cell_length(width, style), shown, width, base)
+
+    def _edged(self, strip: Strip, shown: str, width: int, base: Style) -> Strip:
+        """A sign in the last column where the line goes on to the right."""
+        if self.wrap or width < 2 or len(shown) <= width // 2 or cell_len(shown) <= width:
+            return strip
+        sign = ">" if getattr(self.app, "ascii_only", False) else "›"
+        muted = base + self.get_component_rich_style("log-view--muted", partial=True)
+        return Strip([*strip.crop(0, width - 1), Segment(sign, muted)], width)
 
     def _style(self, number: int, text: str, base: Style) -> Style:
         kind = self.source.kind(number) if isinstance(self.source, MarkedLines) else ""

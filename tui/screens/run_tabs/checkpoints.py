@@ -132,7 +132,7 @@ class CheckpointsTab(RunTab):
     def _with_selected(self, act: Callable[[Checkpoint], None]) -> None:
         _, item = self._selected()
         if item is None:
-            self.heats.tell("there is no checkpoint to choose")
+            self.heats.tell("there is no checkpoint yet" if self.report is not None else "still looking at them")
         else:
             act(item.checkpoint)
 
