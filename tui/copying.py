@@ -81,10 +81,8 @@ def copy(app: HeatsApp, text: str, label: str) -> None:
         app.run_worker(
             lambda: _to_tmux(text), name="tmux", description="copies to tmux", exit_on_error=False, thread=True
         )
-    lines = text.count("\n") + (not text.endswith("\n"))
-    much = f"{lines:,} lines" if lines > 1 else f"{len(text):,} characters"
     buffer = " (also in tmux's own buffer)" if in_tmux else ""
-    app.tell(f"copied {label}, {much}{buffer}; a terminal may refuse that unseen, W writes it to a file")
+    app.tell(f"copied {label}, {format.size(size)}{buffer}; a terminal may refuse that unseen: W writes it to a file")
 
 
 def _to_tmux(text: str) -> None:

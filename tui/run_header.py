@@ -14,13 +14,15 @@ from tui.widgets.run_columns import coarse_age, fit_text, short_name
 _BAR = 20
 
 
-def title_line(run: RunSummary, width: int, now: float, *, ascii_only: bool = False) -> str:
-    """Name, status, since when, and why."""
+def title_line(run: RunSummary, width: int, now: float, *, ascii_only: bool = False, with_step: bool = False) -> str:
+    """Name, status, since when, and why; or, where it is the only line, how far it is."""
     state = format.state_label(run.status, ascii_only=ascii_only)
     age = f" {coarse_age(run.since, now)}" if run.since is not None else ""
     marks = "".join(sign for sign, on in (("*", run.star), ("#", run.archived)) if on)
     head = f"{marks + ' ' if marks else ''}{safe(short_name(run))}  {state}{age}"
     text = f"{head}: {safe(run.reason)}" if run.reason else head
+    if with_step:
+        text = f"{head}  {format.progress(run.step, run.total_steps)}"
     return fit_text(text, width, ellipsis="~" if ascii_only else "…").rstrip()
 
 
@@ -45,9 +47,8 @@ def progress_line(run: RunSummary, width: int, *, ascii_only: bool = False) -> s
     text, separator = "", "  |  " if ascii_only else "  ·  "
     for part in parts:
         longer = f"{text}{separator if text else ''}{safe(part)}"
-        if cell_len(longer) > width and text:
-            break
-        text = longer
+        if cell_len(longer) <= width or not text:
+            text = longer
     return text
 
 

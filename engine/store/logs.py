@@ -172,7 +172,8 @@ class LogFile:
             numbers, certain = self._candidates(pattern, exact, low, high)
             if not certain:
                 texts = self.lines(low, high)
-                numbers = [at for at in numbers if pattern in (texts[at - low] if exact else texts[at - low].lower())]
+                held = [pattern in (text if exact else text.lower()) for text in texts]
+                numbers = [at for at in numbers if at - low < len(held) and held[at - low]]
             found += numbers
         return np.asarray(found, np.int64)
 

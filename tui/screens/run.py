@@ -33,6 +33,7 @@ from tui.screens.run_tabs.system import SystemTab
 from tui.screens.run_tabs.tab import RunTab
 from tui.screens.runs import update_text
 from tui.stop_countdown import Ladder
+from tui.widgets.chart import Chart
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_view import LogView
 from tui.widgets.tab_bar import TabBar
@@ -198,7 +199,7 @@ class RunScreen(OneRunActs):
 
     def _on_viewed(self, view: RunView | None) -> None:
         tab = self.open_tab
-        if isinstance(tab, ChartsTab) and self.is_attached:
+        if isinstance(tab, ChartsTab) and tab.query(Chart):
             self.show_view(view, self.selected_run())
             if view is not None and view.run_id == self.run_id:
                 tab.show_view(view)
@@ -207,10 +208,10 @@ class RunScreen(OneRunActs):
         run = self.selected_run()
         self._last = run or self._last
         known, width, plain = self._last, self.size.width, self.heats.ascii_only
-        if known is None or not width:
+        if known is None or not width or not self.query("#title"):  # not there yet, or not any more
             return
         gone = run is None and self.heats.tracker.runs is not None
-        title = title_line(known, width, time.time(), ascii_only=plain)
+        title = title_line(known, width, time.time(), ascii_only=plain, with_step=self.size.height < _SHORT)
         if gone:
             title = f"{known.name} isn't in the store any more: it was deleted or moved. Esc goes back"
         update_text(self.query_one("#title", Static), title)
