@@ -26,6 +26,12 @@ class ViewState:
     log_y: bool = False
     smoothing: float = 0.0
     follow: bool = True
+    wrap: bool = False
+    """Break long lines of logs."""
+    only_changed: bool = False
+    """Show of configs only what differs from the defaults."""
+    tab: str = "charts"
+    """The tab that was open on a run's screen."""
 
 
 def state_path(root: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
@@ -125,13 +126,14 @@ class LogFile:
         except OSError:
             return []
         try:
-            return [clean_line(raw) for raw in self._raw_lines(descriptor, start, stop)]
+            return [clean_line(raw) for raw in self.raw_lines(descriptor, start, stop)]
         except OSError:
             return []
         finally:
             os.close(descriptor)
 
-    def _raw_lines(self, descriptor: int, start: int, stop: int) -> list[bytes]:
+    def raw_lines(self, descriptor: int, start: int, stop: int) -> list[bytes]:
+        """Lines as they stand in the opened file, escape sequences and all; for who opens it once for many."""
         begin, end = self._start_of(start), self._start_of(stop)
         if end - begin <= _LINE_BYTES * 4:
             block = os.pread(descriptor, end - begin, begin).removesuffix(b"\n")
@@ -162,21 +164,53 @@ class LogFile:
                     return low + number
         return None
 
+    def find_all(self, pattern: str) -> NDArray[np.int64]:
+        """The numbers of all lines that hold the text; case matters only where it has a capital letter."""
+        exact = pattern != pattern.lower()
+        found: list[int] = []
+        for low, high in self._spans(0, False) if pattern else ():
+            numbers, certain = self._candidates(pattern, exact, low, high)
+            if not certain:
+                texts = self.lines(low, high)
+                held = [pattern in (text if exact else text.lower()) for text in texts]
+                numbers = [at for at in numbers if at - low < len(held) and held[at - low]]
+            found += numbers
+        return np.asarray(found, np.int64)
+
+    def _candidates(self, pattern: str, exact: bool, low: int, high: int) -> tuple[list[int], bool]:
+        """The lines whose bytes hold the text, and whether a person sees it in them, too."""
+        begin, end = self._start_of(low), self._start_of(high)
+        block = self._bytes(begin, end) if end - begin <= 4 * _CHUNK_BYTES else b"\x1b"
+        if not pattern.isascii() or b"\x1b" in block or b"\t" in block:
+            return list(range(low, high)), False
+        certain = b"\r" not in block
+        block, sought = (block, pattern.encode()) if exact else (block.lower(), pattern.encode())
+        ends = (self._starts[low + 1 : min(high, self._whole) + 1] - begin).tolist()
+        numbers, at = [], block.find(sought)
+        while at >= 0:
+            number = bisect_right(ends, at)
+            numbers.append(low + number)
+            at = block.find(sought, ends[number]) if number < len(ends) else -1
+        return numbers, certain or not numbers
+
+    def _bytes(self, begin: int, end: int) -> bytes:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return b""
+        try:
+            return os.pread(descriptor, end - begin, begin)
+        except OSError:
+            return b""
+        finally:
+            os.close(descriptor)
+
     def _may_hold(self, pattern: str, exact: bool, low: int, high: int) -> bool:
         """Whether lines are worth cleaning and comparing one by one: a hundred times faster where they aren't."""
         begin, end = self._start_of(low), self._start_of(high)
         if not pattern.isascii() or end - begin > _CHUNK_BYTES:
             return True
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            block = os.pread(descriptor, end - begin, begin)
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
+        block = self._bytes(begin, end)
         # Escape sequences and tabs may stand within what a person sees as the pattern.
         return b"\x1b" in block or b"\t" in block or pattern.encode() in (block if exact else block.lower())
 

@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from tests.tui.driving import drive
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
+from tui.actions.run import TABS
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
 from tui.screens.help import sheet
@@ -86,6 +87,16 @@ def test_the_palette_has_every_act(store_root: Path) -> None:
 
 
 def test_acts_that_lose_something_are_marked() -> None:
-    assert {action.id for action in ACTIONS if action.destructive} == {"stop"}
-    assert {action.id for action in ACTIONS if action.changes} == {"new", "stop", "resume", "submit"}
+    assert {"stop", "prune", "delete"} <= {action.id for action in ACTIONS if action.destructive}
+    changing = {"new", "stop", "resume", "submit", "clone", "save_now", "star", "tags", "archive", "delete"}
+    assert changing | {"rewind", "prune", "fix"} <= {action.id for action in ACTIONS if action.changes}
     assert asyncio.iscoroutinefunction(HeatsApp.action_quit)
+
+
+def test_the_footer_of_a_tab_leaves_out_what_means_nothing_on_it() -> None:
+    of = {tab: [action.id for action in footer(RUN, tab)] for tab in TABS}
+    assert "prune" in of["checkpoints"]
+    assert "prune" not in of["log"]
+    assert "wrap" in of["log"]
+    assert "metric" not in of["config"]
+    assert all("help" in shown and "back" in shown for shown in of.values())

@@ -287,7 +287,7 @@ def test_the_view_comes_back(store_root: Path) -> None:
 
 
 def test_the_run_screen(store_root: Path) -> None:
-    run = make_run(store_root, "mine", state="running", log="one\ntwo needle\nthree\n")
+    run = make_run(store_root, "mine", state="running")
 
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         await pilot.press("enter")
@@ -297,19 +297,10 @@ def test_the_run_screen(store_root: Path) -> None:
         await until(pilot, lambda: len(screen.query_one(Chart).lines) == 2)
         add_steps(run, 61, 64)
         await until(pilot, lambda: len(screen.query_one(Chart).lines[0].curve) == 64)
-        await pilot.press("2")
-        log = screen.query_one("#log", LogView)
-        await until(pilot, lambda: log.source.line_count == 3)
-        await pilot.press("slash", *"needle", "enter")
-        assert log.pattern == "needle"
-        await pilot.press("n", "N", "escape")
-        assert log.pattern == ""
-        await pilot.press("3")
-        assert screen.query_one("#config", LogView).source.find("max_steps", 0) is not None
-        await pilot.press("4")
-        assert screen.query_one("#events", LogView).source.find("checkpoint", 0) is not None
         await pilot.press("tab")
-        assert screen.tab == "chart"
+        await until(pilot, lambda: screen.tab == "log")
+        await pilot.press("shift+tab")
+        await until(pilot, lambda: screen.tab == "charts")
         await pilot.press("l", "m", "s")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("escape", "escape")

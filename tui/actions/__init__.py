@@ -55,9 +55,19 @@ def bindings(where: str) -> list[Binding]:
     ]
 
 
-def footer(where: str) -> list[Action]:
-    """What the footer shows on a screen, the most useful first."""
-    return sorted((action for action in actions_of(where) if action.footer), key=lambda action: action.footer)
+def footer(where: str, tab: str = "") -> list[Action]:
+    """What the footer shows on a screen, the most useful first.
+
+    Args:
+        where: the screen.
+        tab: the open one of its tabs, if it has any: what belongs to it comes first, what to others is left out.
+    """
+    shown = sorted((action for action in actions_of(where) if action.footer), key=lambda action: action.footer)
+    if not tab:
+        return shown
+    tabs = {action.id: action.tabs or run.TABS_OF.get(action.id) or run.TABS_OF.get(action.group) for action in shown}
+    fitting = [action for action in shown if not tabs[action.id] or tab in (tabs[action.id] or ())]
+    return sorted(fitting, key=lambda action: (action.id != "help", not tabs[action.id]))
 
 
 def help_groups(where: str) -> dict[str, list[Action]]:

@@ -38,6 +38,8 @@ class Action:
     """Rank in the footer, 1 first; 0 leaves it out."""
     short: str = ""
     """The label where room is dear."""
+    tabs: tuple[str, ...] = ()
+    """The tabs of its screen on which it means something; none for all."""
 
     @property
     def shown_keys(self) -> str:
@@ -46,7 +48,7 @@ class Action:
 
 
 _NAMES = {
-    "slash": "/", "question_mark": "?", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=",
+    "slash": "/", "asterisk": "*", "question_mark": "?", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=",
     "left_square_bracket": "[", "right_square_bracket": "]", "enter": "Enter", "escape": "Esc", "tab": "Tab",
     "shift+tab": "Shift+Tab", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
     "home": "Home", "end": "End",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
@@ -12,11 +12,13 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.errors import HeatsError
+from tui import copying, outside
 from tui.actions.action import CHECKPOINTS, DOCTOR, MACHINE, RUNS, STUDIES
 from tui.screens.help import HelpScreen
 
 if TYPE_CHECKING:
     from tui.app import HeatsApp
+    from tui.copying import Copyable
 
 T = TypeVar("T")
 
@@ -87,6 +89,32 @@ class HeatsScreen(Screen[Any]):
     def action_back(self) -> None:
         """Back to where one came from."""
         self.dismiss()
+
+    # What it lends: to the clipboard, to a file, to other programs
+
+    def copyables(self) -> Sequence[Copyable]:
+        """What there is to copy here, or to write to a file."""
+        return ()
+
+    def readable(self) -> tuple[Copyable | None, int]:
+        """What a pager would show, and the line to begin at."""
+        return None, 1
+
+    def action_copy_text(self) -> None:
+        """Ask what, and copy it."""
+        copying.ask_copy(self)
+
+    def action_write_text(self) -> None:
+        """Ask what and where, and write it."""
+        copying.ask_write(self)
+
+    def action_open_pager(self) -> None:
+        """Show it in the pager."""
+        outside.open_pager(self)
+
+    def action_open_editor(self) -> None:
+        """Edit what can be edited here."""
+        self.heats.tell("there is nothing to edit here")
 
     def action_go(self, place: str) -> None:
         """To another place, which stands right above the runs: going round never piles screens up."""

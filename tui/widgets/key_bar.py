@@ -24,13 +24,20 @@ class KeyBar(Widget):
         super().__init__()
         self.where = where
         self.read_only = read_only
+        self.tab = ""
+        """The open tab, on a screen that has any."""
+
+    def show_tab(self, tab: str) -> None:
+        """Another tab is open, on which other keys mean something."""
+        self.tab = tab
+        self.refresh()
 
     def shown(self, width: int) -> list[tuple[str, str]]:
         """The keys and labels that fit."""
         known = {action.id for action in actions_of(self.where)}
         fitting: list[tuple[str, str]] = []
         room = width
-        for action in footer(self.where):
+        for action in footer(self.where, self.tab):
             if action.id not in known or (self.read_only and action.changes):
                 continue
             pair = (key_name(self._key(action)), action.short or action.label)

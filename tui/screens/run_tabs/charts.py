@@ -1,0 +1,70 @@
+"""The tab of charts, with the end of the log below where there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.app import ComposeResult
+from textual.widget import Widget
+from textual.widgets import Static
+
+from engine.store.summary import RunSummary
+from tui.copying import Copyable
+from tui.messages import RunView
+from tui.screens.run_tabs.tab import RunTab
+from tui.screens.runs import update_text
+from tui.widgets.chart import Chart
+from tui.widgets.log_view import LogView
+
+
+class ChartsTab(RunTab):
+    """The run's curves."""
+
+    NAME = "charts"
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="info", markup=False)
+        # The place of the charts: a grid of small multiples can stand here, under the same id.
+        yield Chart(id="curves", ascii_only=self.ascii_only)
+        yield LogView(id="chart-log", follow=self.heats.state.follow, empty_text="nothing printed yet")
+
+    def on_mount(self) -> None:
+        self.query_one(Chart).set_look(self.run_screen.look)
+
+    def update_run(self, run: RunSummary | None) -> None:
+        if run is not None:
+            text = f"{run.id}  {run.note.splitlines()[0]}" if run.note else run.id
+            update_text(self.query_one("#info", Static), text)
+
+    def show_view(self, view: RunView) -> None:
+        """News of the run: its curves are shown by the screen, the end of its log here."""
+        log = self.query_one("#chart-log", LogView)
+        if view.log is not None and log.region.area:
+            log.show(view.log)
+
+    def panes(self) -> list[Widget]:
+        log = self.query_one("#chart-log")
+        return [log] if self.screen.has_class("tall") else []
+
+    def copyables(self) -> Sequence[Copyable]:
+        run = self.run_paths
+        return (
+            Copyable("m", "the curves as CSV", csv_of(self.run_screen), f"{run.id}.csv"),
+            Copyable("p", "the path of the run's folder", lambda: str(run.folder), "path.txt"),
+        )
+
+
+def csv_of(screen: object) -> Callable[[], str]:
+    """All curves of the screen's run, a row a step, as text."""
+    run = screen.run_paths  # type: ignore[attr-defined]
+
+    def text() -> str:
+        import io
+
+        from engine.store.export import history_table, write_csv
+
+        stream = io.BytesIO()
+        write_csv(history_table([run]), stream)
+        return stream.getvalue().decode()
+
+    return text
