@@ -123,7 +123,7 @@ class RunReader:
     def _book(self, run: RunPaths) -> _Book:
         book = self._books.get(run.id)
         if book is None:
-            book = self._books[run.id] = _Book(run, RunHistory(run))
+            book = self._books[run.id] = _Book(run, RunHistory(run, cached=True))
             if len(self._books) > _KEPT_HISTORIES:
                 dropped, _ = self._books.popitem(last=False)
                 self._sparks.pop(dropped, None)
