@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tui.actions.action import BOTH, CHART, RUN, Action
 
 GRIDS = frozenset({RUN, CHART})
@@ -9,7 +11,7 @@ GRIDS = frozenset({RUN, CHART})
 ALL = BOTH | GRIDS
 ONLY_CHART = frozenset({CHART})
 
-ACTIONS: tuple[Action, ...] = (
+_OWN: tuple[Action, ...] = (
     Action(
         "metric", ("m",), "Next metric", "Go to the chart of the next metric.", "next_metric", ALL, "Charts",
         footer=8, short="Metric",
@@ -28,8 +30,13 @@ ACTIONS: tuple[Action, ...] = (
         BOTH, "Charts", footer=11,
     ),
     Action(
-        "open_chart", ("z",), "Full chart", "The chosen chart alone with its legend, or all of them; Enter opens too.",
-        "open_chart", frozenset({RUN}), "Charts",
+        "open_chart",
+        ("z",),
+        "Full chart",
+        "Charts over the whole screen: the chosen one with its legend, or all of the selected run.",
+        "open_chart",
+        BOTH,
+        "Charts",
     ),
     Action(
         "full_chart", ("enter", "z"), "Full chart", "The chosen chart alone with its legend, or all of them.",
@@ -42,11 +49,11 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "crosshair_left", ("comma",), "Crosshair left", "Read the curves at a place: one column back.",
-        "crosshair(-1)", GRIDS, "Charts", footer=14, short="Read",
+        "crosshair(-1)", ONLY_CHART, "Charts", footer=5, short="Read",
     ),
     Action(
         "zoom_in", ("plus", "equals_sign"), "Zoom in", "Half as much of the x axis, around the crosshair or the end.",
-        "zoom(1)", GRIDS, "Charts", footer=15, short="Zoom",
+        "zoom(1)", ONLY_CHART, "Charts", footer=6, short="Zoom",
     ),
     Action("zoom_out", ("minus",), "Zoom out", "Twice as much of the x axis.", "zoom(-1)", GRIDS, "Charts"),
     Action("pan_left", ("less_than_sign",), "Pan left", "What came before, while zoomed.", "pan(-1)", GRIDS, "Charts"),
@@ -56,7 +63,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "x_axis", ("x",), "X axis", "Along steps, epochs, time trained (pauses left out) or the clock.", "x_axis",
-        GRIDS, "Charts", footer=16,
+        ONLY_CHART, "Charts", footer=14,
     ),
     Action("log_x", ("X",), "Log x", "Logarithmic x axis, on or off.", "log_x", GRIDS, "Charts"),
     Action(
@@ -102,3 +109,10 @@ ACTIONS: tuple[Action, ...] = (
         "export_charts", ONLY_CHART, "Charts", footer=4, short="Write",
     ),
 )  # fmt: skip
+
+_NAMED_ON_THE_CHART = ("crosshair_left", "zoom_in", "x_axis")
+"""The footer of a run's screen has no room for these, which its grid of charts has too."""
+
+ACTIONS: tuple[Action, ...] = _OWN + tuple(
+    replace(action, where=frozenset({RUN}), footer=0) for action in _OWN if action.id in _NAMED_ON_THE_CHART
+)

@@ -44,6 +44,16 @@ class RunActsScreen(ChartActs):
         self.heats.change_state(log_y=not self.heats.state.log_y)
         self.query_one(Chart).set_look(self.look)
 
+    def action_open_chart(self) -> None:
+        """The chosen chart in full, or all charts of the selected run."""
+        from tui.screens.chart import ChartScreen
+
+        run = self.selected_run()
+        if self.grid() is not None:
+            super().action_open_chart()
+        elif run is not None:
+            self.app.push_screen(ChartScreen((run.id,)))
+
     def action_smooth(self, direction: int) -> None:
         """Smooth more or less."""
         if self.grid() is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from textual import on
 from textual.css.query import NoMatches
 
+from tui.chart_export import write
 from tui.run_curves import ChartsView
 from tui.screens.pane import PaneScreen
 from tui.widgets.chart_grid import ChartGrid, unique_labels
@@ -173,5 +175,15 @@ class ChartActs(PaneScreen):
             grid.ask_filter()
 
     def write_shown(self) -> None:
-        """Write the chosen chart to files, and tell where they are."""
-        self.heats.tell("not yet", failed=True)
+        """Write the chosen chart to files in a thread, and tell where they are."""
+        grid = self.grid()
+        shown = grid.shown() if grid is not None else None
+        if shown is None:
+            self.heats.tell("there is no chart with points to write", failed=True)
+            return
+
+        def wrote(paths: tuple[Path, Path]) -> None:
+            picture, points = paths
+            self.heats.tell(f"wrote {picture}\nand the points, {points.name}")
+
+        self.ask("chart files", "writes the chart", lambda: write(shown), wrote)

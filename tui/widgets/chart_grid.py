@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from tui import format
 from tui.chart_choice import Choice, grid_shape, limits_in, limits_out, names_in, parse_limits
+from tui.chart_export import Shown
 from tui.run_curves import ChartsView, lines_of
 from tui.widgets import scale
 from tui.widgets.chart import Chart, Line, Look, Window, place_label
@@ -30,17 +31,6 @@ _LEGEND_FROM = 14
 """Rows of a full chart from which a legend stands below it."""
 _ZOOM, _WHEEL = 2.0, 1.25
 _LEAST_STEPS = 4.0
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What is on the screen, for an export."""
-
-    group: str
-    lines: tuple[Line, ...]
-    look: Look
-    axis: Axis
-    domain: Domain | None
 
 
 class ChartGrid(Widget, can_focus=True):
@@ -142,11 +132,15 @@ class ChartGrid(Widget, can_focus=True):
         return next((chart for chart in self.charts if chart.title_text == group), None)
 
     def shown(self) -> Shown | None:
-        """The chosen chart as it is on the screen."""
+        """The chosen chart as it is on the screen, for an export; None where nothing is in it."""
         chart = self.chart_of(self.chosen)
-        if chart is None or self.chosen is None:
+        domain = chart.domain() if chart is not None else None
+        if chart is None or domain is None or self.chosen is None:
             return None
-        return Shown(self.chosen, chart.lines, chart.look, chart.plot.axis, chart.domain())
+        found = (chart.plot.points(line, domain) for line in chart.lines if not line.hidden)
+        lines = tuple(line for line in found if len(line.steps))
+        runs = self.view.runs[0].label if len(self.view.runs) == 1 else f"{len(self.view.runs)}-runs"
+        return Shown(self.chosen, runs, lines, chart.plot.axis, domain) if lines else None
 
     def on_resize(self) -> None:
         self._arrange()
@@ -248,7 +242,7 @@ class ChartGrid(Widget, can_focus=True):
             parts.append(f"filter {self.choice.filter!r}")
         gone = len(self.choice.hidden & set(self.view.groups))
         parts += [f"{gone} hidden"] if gone else []
-        parts.append(f"x {scale.AXIS_NAMES[look.axis]}{' log' if look.log_x else ''}")
+        parts.append(f"x {scale.AXIS_NAMES[self._axis_shown]}{' log' if look.log_x else ''}")
         parts += ["log y"] if look.log_y else []
         parts += [f"smooth {look.smoothing:g}"] if look.smoothing else []
         parts += ["outliers trimmed"] if look.clip else []
@@ -256,14 +250,18 @@ class ChartGrid(Widget, can_focus=True):
         if self.window is not None:
             parts.append("zoomed, following" if self.window.tail else "zoomed")
         if self.cursor is not None:
-            chart = self.chart_of(self.chosen)
-            axis = chart.plot.axis if chart is not None else self.axis
-            parts.append(f"at {place_label(self.cursor, axis)}")
+            parts.append(f"at {place_label(self.cursor, self._axis_shown)}")
         text = (" | " if self.ascii_only else " · ").join(parts)
         bar = self.query_one("#charts-bar", Static)
         if getattr(bar, "shown_text", None) != text:
             bar.shown_text = text  # type: ignore[attr-defined]
             bar.update(text, layout=False)
+
+    @property
+    def _axis_shown(self) -> Axis:
+        """The x axis in use, which is the step where the wanted one isn't known."""
+        chart = self.chart_of(self.chosen)
+        return chart.plot.axis if chart is not None else self.axis
 
     def _show_legend(self) -> None:
         legend = self.query_one(Legend)
@@ -449,8 +447,7 @@ class ChartGrid(Widget, can_focus=True):
         extent = self._extent()
         if extent is None or not (math.isfinite(start) and math.isfinite(stop)):
             return
-        chart = self.chart_of(self.chosen)
-        axis = chart.plot.axis if chart is not None else self.axis
+        axis = self._axis_shown
         log = self.look.log_x and axis != "time"
         first, last = scale.x_domain(*extent, axis, log=log)
         if not log:  # keep the width, stay inside

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.store.buckets import Buckets, Curve, Floats
+from tui.chart_export import ShownLine
 from tui.widgets import raster, scale
 from tui.widgets.raster import Layer
 from tui.widgets.scale import Axis, Domain
@@ -271,8 +272,19 @@ class Plot:
                 raws.append((Layer(raw, line.dash, letter, color), color, False))
             else:
                 raws.append((Layer(raw, line.dash, "", color), color, True))
-                smooths.append((Layer(smooth, line.dash, letter, color), color, False))
+                smooths.append((Layer(smooth, line.dash, letter, color, over=True), color, False))
         return bands + raws + smooths
+
+    def points(self, line: Line, domain: Domain) -> ShownLine:
+        """A line's points within a domain, for an export."""
+        part = self._between(line, domain.x0, domain.x1)
+        curve, smoothed = line.curve, self.smoothed(line)
+        places = curve.steps.astype(np.float64) if (found := self.places(line)) is None else found
+        band = (line.band[0].values[part], line.band[1].values[part]) if line.band is not None else None
+        return ShownLine(
+            line.label, curve.steps[part], curve.times[part], places[part], curve.values[part],
+            smoothed.values[part] if smoothed is not None else None, band,
+        )  # fmt: skip
 
     def color(self, line: Line) -> int:
         """The number of a line's colour and mark."""

@@ -26,7 +26,7 @@ class Layer:
     """One curve to draw.
 
     `dash` is the length of its dashes in pixel columns (0 draws all), `letter` is put on it here and there, `mark` is
-    its sign where there is no braille, and a `filled` one is the area of a band.
+    its sign where there is no braille, a `filled` one is the area of a band, one `over` all has its cells for itself.
     """
 
     buckets: Buckets
@@ -34,6 +34,7 @@ class Layer:
     letter: str = ""
     mark: int | None = None
     filled: bool = False
+    over: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,11 @@ def draw(
             hit = mask.reshape(height, down, width).any(axis=1)
         else:
             bits = _bits(mask, width, height)
-            codes |= bits
             hit = bits > 0
+            if layer.over:  # its shape shall not drown in what lies below
+                codes[hit] = bits[hit]
+            else:
+                codes |= bits
         if layer.filled:
             hit &= tops < 0  # a band lies under everything
         tops[hit] = index
