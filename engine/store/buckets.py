@@ -213,54 +213,49 @@ def _base(values: Floats) -> _Arrays:
 def _reduce(values: Floats, levels: list[Any], depth: int, begins: Integers, ends: Integers) -> _Arrays:
     """Reduce index ranges, taking whole blocks from the level above and only the rims from this one."""
     if depth + 1 >= len(levels):
-        low, high, broken = levels[depth]
-        return (
-            _reduce_ranges(np.fmin, low, begins, ends, np.nan),
-            _reduce_ranges(np.fmax, high, begins, ends, np.nan),
-            _reduce_ranges(np.logical_or, broken, begins, ends, False),
-        )
+        return _reduce_ranges(levels[depth], begins, ends)
     covered = len(levels[depth + 1][0])
     first = np.minimum(-(-begins // FACTOR), covered)
     last = np.maximum(np.minimum(ends // FACTOR, covered), first)
     inner = _reduce(values, levels, depth + 1, first, last)
-    left = _rim(values, levels, depth, begins, np.minimum(first * FACTOR, ends))
-    # What lies past the last whole block, or the rest of a range that holds none.
-    right = _rim(values, levels, depth, np.maximum(begins, last * FACTOR), ends)
+    # The left rims; and what lies past the last whole block, or the rest of a range that holds none.
+    left, right = np.minimum(first * FACTOR, ends), np.maximum(begins, last * FACTOR)
+    rims = _rim(values, levels, depth, np.concatenate([begins, right]), np.concatenate([left, ends]))
+    count = len(begins)
+    low, high, broken = rims
     return (
-        np.fmin(np.fmin(left[0], right[0]), inner[0]),
-        np.fmax(np.fmax(left[1], right[1]), inner[1]),
-        left[2] | right[2] | inner[2],
+        np.fmin(np.fmin(low[:count], low[count:]), inner[0]),
+        np.fmax(np.fmax(high[:count], high[count:]), inner[1]),
+        broken[:count] | broken[count:] | inner[2],
     )
 
 
 def _rim(values: Floats, levels: list[Any], depth: int, begins: Integers, ends: Integers) -> _Arrays:
     """Reduce short ranges, gathering them so that the cost doesn't depend on the length of the series."""
-    ends = np.maximum(ends, begins)
-    lengths = ends - begins
-    total = int(lengths.sum())
+    lengths = np.maximum(ends - begins, 0)
+    stops = np.cumsum(lengths)
+    total = int(stops[-1]) if len(stops) else 0
     if total == 0:
         nothing = np.full(len(begins), np.nan)
         return nothing, nothing, np.zeros(len(begins), np.bool_)
-    offsets = np.cumsum(lengths) - lengths
+    offsets = stops - lengths
     indices = np.arange(total) + np.repeat(begins - offsets, lengths)
     arrays = _base(values[indices]) if depth == 0 else tuple(part[indices] for part in levels[depth])
-    low, high, broken = arrays
-    stops = offsets + lengths
-    return (
-        _reduce_ranges(np.fmin, low, offsets, stops, np.nan),
-        _reduce_ranges(np.fmax, high, offsets, stops, np.nan),
-        _reduce_ranges(np.logical_or, broken, offsets, stops, False),
-    )
+    return _reduce_ranges(arrays, offsets, stops)
 
 
-def _reduce_ranges(function: Any, array: NDArray[Any], begins: Integers, ends: Integers, empty: Any) -> NDArray[Any]:
-    """`function` over array[begin:end] of ranges in rising order; `empty` where nothing is in one."""
-    result = np.full(len(begins), empty, array.dtype)
+def _reduce_ranges(arrays: Any, begins: Integers, ends: Integers) -> _Arrays:
+    """Least, greatest and broken over array[begin:end] of ranges in rising order; NaN where nothing is in one."""
+    low, high = np.full(len(begins), np.nan), np.full(len(begins), np.nan)
+    broken = np.zeros(len(begins), np.bool_)
     filled = np.flatnonzero(ends > begins)
     if len(filled):
         # reduceat wants one list of bounds: begin, end, begin, end; what lies between two ranges is left out after.
-        bounds = np.stack([begins[filled], ends[filled]], axis=1).reshape(-1)
-        if bounds[-1] == len(array):
+        bounds = np.empty(2 * len(filled), np.int64)
+        bounds[::2], bounds[1::2] = begins[filled], ends[filled]
+        if bounds[-1] == len(arrays[0]):
             bounds = bounds[:-1]
-        result[filled] = function.reduceat(array, bounds)[::2]
-    return result
+        low[filled] = np.fmin.reduceat(arrays[0], bounds)[::2]
+        high[filled] = np.fmax.reduceat(arrays[1], bounds)[::2]
+        broken[filled] = np.logical_or.reduceat(arrays[2], bounds)[::2]
+    return low, high, broken

@@ -19,6 +19,7 @@ from textual.widget import Widget
 
 from tui import format
 from tui.widgets import raster, scale
+from tui.widgets.changes import changed_regions
 from tui.widgets.plot import Line, Look, Plot, Window, letter_of
 from tui.widgets.raster import Cells, Layer
 from tui.widgets.scale import Domain
@@ -136,18 +137,19 @@ class Chart(Widget):
         if x == self.cursor:
             return
         before, self.cursor = self.cursor, x
-        if self._frame is None or self._drawn_for != tuple(self.size) or not self._strips:
+        frame = self._frame
+        if frame is None or self._drawn_for != tuple(self.size) or not self._strips:
             self.redraw()
             return
         fresh = self._overlaid()
-        regions = [Region(0, 0, self.size.width, 1)] if fresh[0] != self._strips[0] else []
-        for place in {before, x} - {None}:
-            column = self._frame.column(place) if place is not None else None
-            if column is not None:
-                regions.append(Region(column, self._frame.top, 1, len(fresh) - self._frame.top))
-        last = len(fresh) - 1
-        if last and fresh[last] != self._strips[last]:
-            regions.append(Region(0, last, self.size.width, 1))
+        rims = [0, len(fresh) - 1] if len(fresh) > 1 else [0]  # the title and the labels of x
+        regions = [
+            Region(found.x, row, found.width, 1)
+            for row in rims
+            for found in changed_regions(self._strips[row : row + 1], fresh[row : row + 1])
+        ]
+        columns = {frame.column(place) for place in (before, x) if place is not None} - {None}
+        regions += [Region(column, frame.top, 1, frame.height + 1) for column in columns if column is not None]
         self._strips = fresh
         if regions:
             self.refresh(*regions)
@@ -169,10 +171,10 @@ class Chart(Widget):
             self._strips, self._drawn_for = fresh, (width, height)
             self.refresh()
             return
-        changed = [row for row, (old, new) in enumerate(zip(self._strips, fresh, strict=True)) if old != new]
+        changed = changed_regions(self._strips, fresh)
         self._strips = fresh
         if changed:
-            self.refresh(*(Region(0, row, width, 1) for row in changed))
+            self.refresh(*changed)
 
     def on_resize(self) -> None:
         self.redraw()

@@ -9,9 +9,10 @@ from typing import ClassVar
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
+
+from tui.widgets.changes import changed_regions
 
 _COLUMNS = (("value", 10), ("smoothed", 10), ("step", 12), ("logged", 20))
 _TITLES = tuple(title for title, _ in _COLUMNS)
@@ -55,12 +56,11 @@ class Legend(Widget):
     def redraw(self) -> None:
         """Compute the rows and draw those that changed."""
         fresh = self._build()
-        changed = [row for row, strip in enumerate(fresh) if row >= len(self._strips) or self._strips[row] != strip]
-        known, self._strips = len(self._strips), fresh
-        if known != len(fresh):
+        known, self._strips = self._strips, fresh
+        if len(known) != len(fresh):
             self.refresh()
-        elif changed:
-            self.refresh(*(Region(0, row, self.size.width, 1) for row in changed))
+        elif changed := changed_regions(known, fresh):
+            self.refresh(*changed)
 
     def on_resize(self) -> None:
         self.redraw()

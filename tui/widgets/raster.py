@@ -16,7 +16,6 @@ from tui.widgets.scale import Domain
 # The eight dots of a braille cell: bit of (row, column).
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BRAILLE = 0x2800
-_WEIGHTS = np.array(_DOTS, np.uint8)[None, :, None, :]
 _STAMP_EVERY = 20
 _ASCII_MARKS = ".:'", "o", "+", "x", "#", "%"
 
@@ -108,14 +107,20 @@ def draw(
     tops = np.full((height, width), -1, np.int16)
     for index, given in enumerate(layers):
         layer = given if isinstance(given, Layer) else Layer(given)
-        mask = _mask(layer, domain, height * down, rim=rim)
-        if mask is None:
+        span = _span(layer, domain, height * down, rim=rim)
+        if span is None:
             continue
         if ascii_only:
-            _add_ascii(codes, mask.reshape(height, down, width), index if layer.mark is None else layer.mark)
-            hit = mask.reshape(height, down, width).any(axis=1)
+            rows = np.arange(height * down, dtype=np.int16)[:, None]
+            dots = ((rows >= span[0]) & (rows <= span[1])).reshape(height, down, width)
+            if layer.filled:
+                dots[:, 0] = False
+            _add_ascii(codes, dots, index if layer.mark is None else layer.mark)
+            hit = dots.any(axis=1)
         else:
-            bits = _bits(mask, width, height)
+            bits = _bits(*span, height)
+            if layer.filled:
+                bits &= _CHECKED
             hit = bits > 0
             if layer.over:  # its shape shall not drown in what lies below
                 codes[hit] = bits[hit]
@@ -138,16 +143,34 @@ def pixels(width: int, *, ascii_only: bool = False) -> int:
     return width if ascii_only else 2 * width
 
 
-def _bits(mask: NDArray[Any], width: int, height: int) -> NDArray[Any]:
-    """The dots of braille cells as their bits: eight weighted sums are one sum of bytes."""
-    dots = mask.reshape(height, 4, width, 2)
-    weighted = dots * _WEIGHTS
-    bits: NDArray[Any] = weighted.sum(axis=(1, 3), dtype=np.uint8)
-    return bits
+def _dots_between() -> NDArray[Any]:
+    """The bits of a cell's dots from one row to before another, by column: what `_bits` looks up."""
+    table = np.zeros((2, 5, 5), np.uint8)
+    for column in range(2):
+        for first in range(5):
+            for end in range(first, 5):
+                table[column, first, end] = sum(_DOTS[row][column] for row in range(first, end))
+    return table
 
 
-def _mask(layer: Layer, domain: Domain, height: int, *, rim: bool) -> NDArray[Any] | None:
-    """Which pixels a curve touches, its columns joined to an unbroken line but where a value is no number."""
+_BETWEEN = _dots_between()
+_CHECKED = np.uint8(_DOTS[0][0] | _DOTS[1][1] | _DOTS[2][0] | _DOTS[3][1])
+"""Every second dot, for areas."""
+
+
+def _bits(top: NDArray[Any], bottom: NDArray[Any], height: int) -> NDArray[Any]:
+    """The dots of braille cells as their bits, from the topmost and lowest dot of each pixel column."""
+    starts = np.arange(0, 4 * height, 4, dtype=np.int16)[:, None]
+    first = np.clip(top - starts, 0, 4)
+    end = np.clip(bottom + 1 - starts, 0, 4)
+    return np.asarray(_BETWEEN[0][first[:, ::2], end[:, ::2]] | _BETWEEN[1][first[:, 1::2], end[:, 1::2]])
+
+
+def _span(layer: Layer, domain: Domain, height: int, *, rim: bool) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """The topmost and lowest pixel of a curve in each column, the lowest above the topmost where there is none.
+
+    Columns are joined to an unbroken line, but where a value is no number.
+    """
     found = layer.buckets
     known = np.flatnonzero(~np.isnan(found.low))
     if not len(known):
@@ -160,23 +183,21 @@ def _mask(layer: Layer, domain: Domain, height: int, *, rim: bool) -> NDArray[An
         top = np.rint(np.interp(columns, known, top[known]))
         bottom = np.rint(np.interp(columns, known, bottom[known]))
         inside &= ~_torn(found)
+    top, bottom = top.astype(np.int16), bottom.astype(np.int16)
     if rim:
         top, bottom = np.clip(top, 0, height - 1), np.clip(bottom, 0, height - 1)
-    if layer.filled:
-        joined_top, joined_bottom = top, bottom
-    else:
+    if not layer.filled:
+        joined = inside.copy()
+        joined[0] = False
+        joined[1:] &= inside[:-1]
         before_top, before_bottom = np.roll(top, 1), np.roll(bottom, 1)
-        starts = inside & ~np.roll(inside, 1)
-        starts[0] = inside[0]
-        joined_top = np.where(~starts & (before_bottom < top), before_bottom + 1, top)
-        joined_bottom = np.where(~starts & (before_top > bottom), before_top - 1, bottom)
+        top, bottom = (
+            np.where(joined & (before_bottom < top), before_bottom + 1, top),
+            np.where(joined & (before_top > bottom), before_top - 1, bottom),
+        )
     if layer.dash:
         inside &= columns % (2 * layer.dash) < layer.dash
-    rows = np.arange(height)[:, None]
-    mask: NDArray[Any] = (rows >= np.minimum(joined_top, top)) & (rows <= np.maximum(joined_bottom, bottom)) & inside
-    if layer.filled:
-        mask &= (rows + 2 * columns) % 4 == 0
-    return mask
+    return np.where(inside, np.maximum(top, 0), 0).astype(np.int16), np.where(inside, bottom, -1).astype(np.int16)
 
 
 def _torn(found: Buckets) -> NDArray[Any]:
