@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
 from engine.store.buckets import Buckets, Curve, GrowingCurve
+from engine.store.elapsed import training_time
 from engine.store.logs import LogFile
 from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths
+from engine.store.records import read_events
 from engine.store.summary import RunSummary, summarize
 from tui.messages import RunView
+from tui.run_curves import ChartsView, RunCurves, group_of, groups_of
+from tui.widgets.scale import Axis
 from tui.widgets.sparkline import spark_buckets
 
 SPARK_CELLS = 12
 _KEPT_HISTORIES = 64
-DEFAULT_GROUP = "loss"
-
-
-def group_of(metric: str) -> str:
-    """What a metric measures, wherever it was measured: `loss` for train/loss and val/loss."""
-    return metric.partition("/")[2] or metric
-
-
-def groups_of(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The groups there are, the loss first."""
-    found = dict.fromkeys(group_of(metric) for metric in metrics)
-    return tuple(sorted(found, key=lambda group: (group != DEFAULT_GROUP, group)))
+_STEPS_AN_EPOCH_FROM = "training"
 
 
 @dataclass
@@ -48,6 +42,8 @@ class _Book:
     log: LogFile | None = None
     config: str | None = None
     summary: RunSummary | None = None
+    epoch_steps: float | None = None
+    clock: tuple[int, Any] | None = None
 
     def refresh(self) -> None:
         """Take in new metrics."""
@@ -56,6 +52,7 @@ class _Book:
         if self.history.generation != self.generation:
             self.generation = self.history.generation
             self.growing.clear()
+            self.clock = None
 
     def curve(self, metric: str) -> Curve | None:
         series = self.history.series.get(metric)
@@ -71,6 +68,35 @@ class _Book:
                 np.frombuffer(series.times[known:], np.float64),
             )
         return growing.snapshot()
+
+    def places(self, curves: Mapping[str, Curve], axis: Axis) -> dict[str, Any]:
+        """Where the points of curves lie on an axis; a curve is left out where that isn't known."""
+        if axis == "step":
+            return {}
+        if axis == "epoch":
+            return self._epochs(curves)
+        timed = {name: found for name, found in curves.items() if len(found) and found.times[0] > 0}
+        if axis == "time":
+            return {name: np.maximum.accumulate(found.times) for name, found in timed.items()}
+        if not timed:
+            return {}
+        longest = max(timed.values(), key=len)
+        if self.clock is None or self.clock[0] != len(longest):
+            self.clock = len(longest), training_time(longest.times)
+        elapsed = self.clock[1]
+        return {name: _between(found.steps, longest.steps, elapsed) for name, found in timed.items()}
+
+    def _epochs(self, curves: Mapping[str, Curve]) -> dict[str, Any]:
+        """By the run's own count of epochs where it logs one, else by its steps an epoch."""
+        for own in ("epoch", "train/epoch"):
+            if own in curves and len(curves[own]):
+                steps, values = curves[own].steps, np.maximum.accumulate(curves[own].values)
+                return {name: _between(found.steps, steps, values) for name, found in curves.items()}
+        if self.epoch_steps is None:
+            self.epoch_steps = _steps_an_epoch(self.run)
+        if not self.epoch_steps:
+            return {}
+        return {name: found.steps / self.epoch_steps for name, found in curves.items()}
 
     def refresh_log(self) -> bool:
         """Take in what was appended to the newest attempt's output; whether anything was."""
@@ -91,11 +117,13 @@ class RunReader:
     def __init__(self) -> None:
         self._books: OrderedDict[str, _Book] = OrderedDict()
         self._sparks: dict[str, int] = {}
+        # The tracker's thread and those of screens read; a book is nobody's while another fills it.
+        self._lock = RLock()
 
     def _book(self, run: RunPaths) -> _Book:
         book = self._books.get(run.id)
         if book is None:
-            book = self._books[run.id] = _Book(run, RunHistory(run))
+            book = self._books[run.id] = _Book(run, RunHistory(run, cached=True))
             if len(self._books) > _KEPT_HISTORIES:
                 dropped, _ = self._books.popitem(last=False)
                 self._sparks.pop(dropped, None)
@@ -104,6 +132,10 @@ class RunReader:
 
     def spark(self, run: RunPaths) -> Buckets | None:
         """The loss as a sparkline wants it; None when it is as before."""
+        with self._lock:
+            return self._spark(run)
+
+    def _spark(self, run: RunPaths) -> Buckets | None:
         book = self._book(run)
         book.refresh()
         name = next((name for name in ("train/loss", "loss", "val/loss") if name in book.history.series), None)
@@ -122,6 +154,34 @@ class RunReader:
             summary: the run in the newest list.
             fresh: answer even when nothing changed.
         """
+        with self._lock:
+            return self._view(run, group, summary, fresh=fresh)
+
+    def charts(
+        self, runs: Sequence[tuple[RunPaths, str, str | None]], axis: Axis, known: ChartsView | None = None
+    ) -> ChartsView | None:
+        """All curves of some runs; None where nothing has changed.
+
+        Args:
+            runs: which, each with what it is called and the arm it belongs to.
+            axis: for which places are wanted.
+            known: what is shown already.
+        """
+        with self._lock:
+            found, version = [], []
+            for run, _, _ in runs:
+                book = self._book(run)
+                book.refresh()
+                version.append((run.id, book.generation, book.version))
+            if known is not None and (known.axis, known.version) == (axis, tuple(version)):
+                return None
+            for run, label, arm in runs:
+                book = self._book(run)
+                curves = {name: curve for name in book.history.series if (curve := book.curve(name)) is not None}
+                found.append(RunCurves(run.id, label, curves, book.places(curves, axis), arm))
+            return ChartsView(tuple(found), axis, tuple(version))
+
+    def _view(self, run: RunPaths, group: str, summary: RunSummary | None, *, fresh: bool) -> RunView | None:
         book = self._book(run)
         book.refresh()
         changed = book.refresh_log() or book.version != book.viewed or summary is not book.summary
@@ -151,6 +211,23 @@ class RunReader:
 
 def _mark(book: _Book, curve: Curve) -> int:
     return hash((book.generation, len(curve), int(curve.steps[-1])))
+
+
+def _between(steps: Any, known: Any, values: Any) -> Any:
+    """Values at steps, from those at known steps."""
+    return values if np.array_equal(steps, known) else np.interp(steps, known, values)
+
+
+def _steps_an_epoch(run: RunPaths) -> float:
+    """Optimizer steps of one epoch, as the newest attempt that trained says; 0 where none does."""
+    for attempt in reversed(run.attempts()):
+        for event in read_events(attempt.events)[0]:
+            batches = event.facts.get("batches_per_epoch")
+            if event.name == _STEPS_AN_EPOCH_FROM and isinstance(batches, int) and batches > 0:
+                settings = event.facts.get("settings")
+                accumulation = settings.get("accumulation") if isinstance(settings, dict) else None
+                return batches / (accumulation if isinstance(accumulation, int) and accumulation > 0 else 1)
+    return 0.0
 
 
 def _read_text(path: Path) -> str:

@@ -64,7 +64,8 @@ class RunTracker:
         self._answered = -1
         self._views: OrderedDict[tuple[str, str], RunView] = OrderedDict()
         self._list = RunList(root)
-        self._reader = RunReader()
+        self.reader = RunReader()
+        """Of single runs; any thread may ask it."""
         self._busy = False
         self._again = False
 
@@ -183,7 +184,7 @@ class RunTracker:
             fresh = wanted.generation != answered
             selected = summaries.get(wanted.selected)
             if selected is not None:
-                view = self._reader.view(store.run(wanted.selected), wanted.group, selected, fresh=fresh)
+                view = self.reader.view(store.run(wanted.selected), wanted.group, selected, fresh=fresh)
                 if view is not None:
                     self.app.post_message(RunRead(view, wanted.generation))
         sparks: dict[str, Buckets] = {}
@@ -192,7 +193,7 @@ class RunTracker:
             if worker.is_cancelled:
                 return
             if summary is not None and summary.status.is_live:
-                spark = self._reader.spark(store.run(run_id))
+                spark = self.reader.spark(store.run(run_id))
                 if spark is not None:
                     sparks[run_id] = spark
         if sparks and not worker.is_cancelled:

@@ -32,6 +32,20 @@ class ViewState:
     """Show of configs only what differs from the defaults."""
     tab: str = "charts"
     """The tab that was open on a run's screen."""
+    chart_axis: str = "step"
+    chart_log_x: bool = False
+    chart_clip: bool = False
+    chart_bands: bool = False
+    chart_columns: int = 0
+    """Charts beside each other; 0 for as many as fit well."""
+    chart_rows: int = 0
+    chart_filter: str = ""
+    chart_pinned: str = ""
+    """Names of groups, one a line; so are those below."""
+    chart_hidden: str = ""
+    chart_order: str = ""
+    chart_limits: str = ""
+    """A group, and the limits of its y axis (nothing for a free one), a tab between them."""
 
 
 def state_path(root: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from engine.errors import HeatsError
+from engine.store.elapsed import training_time
 from engine.store.metrics import RunHistory, Series
 from engine.store.paths import RunPaths, Store
 from engine.study.statistics import t_quantile
@@ -85,12 +86,7 @@ def training_seconds(found: RunHistory, steps: np.ndarray) -> np.ndarray:
     longest: Series | None = max(found.series.values(), key=len, default=None)
     if longest is None:
         return np.zeros(len(steps))
-    times = np.asarray(longest.times, dtype=float)
-    gaps = np.diff(times, prepend=times[:1])
-    usual = float(np.median(gaps[1:])) if len(gaps) > 1 else 0.0
-    pause = max(60.0, 50 * usual)
-    gaps = np.where((gaps > pause) | (gaps < 0), usual, gaps)
-    elapsed = np.cumsum(gaps) + usual
+    elapsed = training_time(np.asarray(longest.times, dtype=float))
     return np.asarray(np.interp(steps, np.asarray(longest.steps, dtype=float), elapsed))
 
 

@@ -13,26 +13,26 @@ from engine.store.filter import parse
 from engine.store.status import State
 from tests.tui.made import summary
 from tui import format, view_state
-from tui.store_reader import group_of, groups_of
+from tui.run_curves import group_of, groups_of
 from tui.view_state import ViewState
-from tui.widgets import raster
-from tui.widgets.raster import Domain
+from tui.widgets import raster, scale
 from tui.widgets.run_columns import COLUMNS, coarse_age, filter_runs, fit_columns, fit_text, sort_runs
-from tui.widgets.smoothing import Smoother
+from tui.widgets.scale import Domain
+from tui.widgets.smoothing import Smoother, usual_distance
 from tui.widgets.sparkline import spark_buckets, sparkline
 
 
 def test_nice_ticks() -> None:
-    assert raster.nice_ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
-    assert raster.nice_ticks(0.1, 0.4, 3) == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert raster.nice_ticks(1, 2, 10, whole=True) == [1, 2]
-    assert raster.log_ticks(0.001, 10, 5) == pytest.approx([0.001, 0.01, 0.1, 1, 10])
-    assert raster.log_ticks(0.1, 1, 5) == pytest.approx([0.1, 0.2, 0.5, 1])
+    assert scale.nice_ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
+    assert scale.nice_ticks(0.1, 0.4, 3) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert scale.nice_ticks(1, 2, 10, whole=True) == [1, 2]
+    assert scale.log_ticks(0.001, 10, 5) == pytest.approx([0.001, 0.01, 0.1, 1, 10])
+    assert scale.log_ticks(0.1, 1, 5) == pytest.approx([0.1, 0.2, 0.5, 1])
 
 
 def test_the_steps_shown_move_in_leaps() -> None:
     """A domain that moved with each point would redraw the whole chart each second."""
-    ends = [raster.step_domain(1, last)[1] for last in range(1000, 2000)]
+    ends = [scale.x_domain(1, last)[1] for last in range(1000, 2000)]
     assert all(end >= last for end, last in zip(ends, range(1000, 2000), strict=True))
     assert len(set(ends)) <= 8
 
@@ -42,7 +42,7 @@ def test_the_steps_shown_move_in_leaps() -> None:
 def test_any_values_have_a_domain(low: float, high: float, log: bool) -> None:
     if log and not low > 0:
         low = high = math.nan
-    bottom, top = raster.value_domain(low, high, log=log)
+    bottom, top = scale.value_domain(low, high, log=log)
     assert bottom < top
     if low == low:
         assert bottom <= low
@@ -86,22 +86,42 @@ def test_sparkline() -> None:
 
 @pytest.mark.parametrize("weight", [0.6, 0.99])
 def test_smoothing_equals_a_plain_loop(weight: float) -> None:
-    values = np.random.default_rng(0).normal(size=1500)
+    chance = np.random.default_rng(0)
+    values = chance.normal(size=1500)
     values[[0, 700, 701]] = np.nan
-    expected, mean, taken = [], 0.0, 0
-    for value in values:
-        if math.isfinite(value):
-            taken += 1
-            mean = weight * mean + (1 - weight) * value
-            expected.append(mean / (1 - weight**taken))
-        else:
-            expected.append(math.nan)
-    smoother = Smoother(weight)
-    for end in (10, 11, 900, 1500):  # as it grows
-        found = smoother.smooth(curve(range(end), values[:end]))
-    np.testing.assert_allclose(found.values, expected, rtol=1e-9)
-    shorter = smoother.smooth(curve(range(5), values[:5]))  # points were taken back
-    np.testing.assert_allclose(shorter.values, expected[:5], rtol=1e-9)
+    for steps in (np.arange(1500), np.cumsum(chance.integers(1, 40, 1500))):
+        expected, mean, known, before = [], 0.0, 0.0, None
+        for step, value in zip(steps, values, strict=True):
+            if math.isfinite(value):
+                decay = weight ** (1 if before is None else step - before)
+                mean, known, before = decay * mean + (1 - decay) * value, decay * known + 1 - decay, step
+                expected.append(mean / known)
+            else:
+                expected.append(math.nan)
+        smoother = Smoother(weight)
+        for end in (10, 11, 900, 1500):  # as it grows
+            found = smoother.smooth(curve(steps[:end], values[:end]))
+        np.testing.assert_allclose(found.values, expected, rtol=1e-9)
+        shorter = smoother.smooth(curve(steps[:5], values[:5]))  # points were taken back
+        np.testing.assert_allclose(shorter.values, expected[:5], rtol=1e-9)
+
+
+def test_even_distances_are_smoothed_as_if_by_count_and_sparse_points_are_left_alone() -> None:
+    values = np.random.default_rng(0).normal(size=300)
+    dense = curve(range(0, 3000, 10), values)
+    sparse = curve(range(0, 3000, 1000), values[:3])
+    unit = usual_distance([sparse, dense])
+    assert unit == 10
+    by_count = Smoother(0.9).smooth(curve(range(300), values)).values
+    np.testing.assert_allclose(Smoother(0.9, unit).smooth(dense).values, by_count)
+    np.testing.assert_allclose(Smoother(0.9, unit).smooth(sparse).values, sparse.values, rtol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_smoothing_of_any_size_of_number(scale: float) -> None:
+    found = Smoother(0.6).smooth(curve([1, 2, 10**9, 10**9 + 1], [scale, scale, scale, -scale]))
+    assert found.values[:3] == pytest.approx([scale] * 3)
+    assert abs(found.values[3]) <= scale
 
 
 def test_columns_fit_any_width() -> None:

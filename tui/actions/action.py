@@ -51,7 +51,9 @@ _NAMES = {
     "slash": "/", "asterisk": "*", "question_mark": "?", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=",
     "left_square_bracket": "[", "right_square_bracket": "]", "enter": "Enter", "escape": "Esc", "tab": "Tab",
     "shift+tab": "Shift+Tab", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
-    "home": "Home", "end": "End",
+    "home": "Home", "end": "End", "comma": ",", "full_stop": ".", "less_than_sign": "<", "greater_than_sign": ">",
+    "left_curly_bracket": "{", "right_curly_bracket": "}", "left_parenthesis": "(", "right_parenthesis": ")",
+    "space": "Space",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("first", ("g", "home"), "First", "To the first row.", "move_start"),
     Action("last", ("G", "end"), "Last", "To the last row.", "move_end"),
     Action("left", ("h", "left"), "Left", "See the beginning of long log lines again.", "sideways(-1)"),
-    Action("right", ("L", "right"), "Right", "See more of long log lines.", "sideways(1)"),
+    Action("right", ("l", "right"), "Right", "See more of long log lines.", "sideways(1)"),
     Action("focus", ("tab",), "Next pane", "Move to the next pane.", "next_pane"),
     Action("focus_back", ("shift+tab",), "Previous pane", "Move to the pane before.", "previous_pane"),
     Action("back", ("escape", "backspace"), "Back", "Back to where you came from.", "back", INNER, "Move", footer=2),

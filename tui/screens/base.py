@@ -8,14 +8,14 @@ from engine.store.status import State
 from engine.store.summary import RunSummary
 from tui import format
 from tui.messages import RunView
+from tui.screens.chart_acts import ChartActs
 from tui.screens.confirm import Choice, ConfirmScreen
-from tui.screens.pane import PaneScreen
 from tui.widgets.chart import Chart, Line, Look
 from tui.widgets.log_view import LogView
 from tui.widgets.smoothing import WEIGHTS
 
 
-class RunActsScreen(PaneScreen):
+class RunActsScreen(ChartActs):
     """A screen with one selected run, a chart and a log."""
 
     @abstractmethod
@@ -38,11 +38,27 @@ class RunActsScreen(PaneScreen):
 
     def action_log_y(self) -> None:
         """Logarithmic axis, on or off."""
+        if self.grid() is not None:
+            super().action_log_y()
+            return
         self.heats.change_state(log_y=not self.heats.state.log_y)
         self.query_one(Chart).set_look(self.look)
 
+    def action_open_chart(self) -> None:
+        """The chosen chart in full, or all charts of the selected run."""
+        from tui.screens.chart import ChartScreen
+
+        run = self.selected_run()
+        if self.grid() is not None:
+            super().action_open_chart()
+        elif run is not None:
+            self.app.push_screen(ChartScreen((run.id,)))
+
     def action_smooth(self, direction: int) -> None:
         """Smooth more or less."""
+        if self.grid() is not None:
+            super().action_smooth(direction)
+            return
         weights = list(WEIGHTS)
         nearest = min(weights, key=lambda weight: abs(weight - self.heats.state.smoothing))
         at = min(max(weights.index(nearest) + direction, 0), len(weights) - 1)
@@ -51,11 +67,17 @@ class RunActsScreen(PaneScreen):
 
     def action_next_metric(self) -> None:
         """The curves of the next metric."""
-        self._turn_metric(1)
+        if self.grid() is not None:
+            super().action_next_metric()
+        else:
+            self._turn_metric(1)
 
     def action_previous_metric(self) -> None:
         """The curves of the metric before."""
-        self._turn_metric(-1)
+        if self.grid() is not None:
+            super().action_previous_metric()
+        else:
+            self._turn_metric(-1)
 
     def _turn_metric(self, direction: int) -> None:
         view, run = self.heats.tracker.view, self.selected_run()
@@ -67,8 +89,10 @@ class RunActsScreen(PaneScreen):
         self.heats.tracker.watch(run.id, group)
 
     def action_follow(self) -> None:
-        """Follow the end of the log, or stay."""
-        if view := self._log_view():
+        """Follow the end of the log or of a zoomed chart, or stay."""
+        if self.grid() is not None:
+            self.action_tail()
+        elif view := self._log_view():
             view.set_following(not view.following)
             self.heats.change_state(follow=view.following)
 

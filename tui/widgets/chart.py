@@ -2,94 +2,179 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.store.buckets import Buckets, Curve
 from tui import format
-from tui.widgets import raster
-from tui.widgets.raster import Cells, Domain
-from tui.widgets.smoothing import Smoother
+from tui.widgets import raster, scale
+from tui.widgets.changes import changed_regions
+from tui.widgets.plot import Line, Look, Plot, Window, letter_of
+from tui.widgets.raster import Cells, Layer
+from tui.widgets.scale import Domain
+
+__all__ = ["Chart", "Line", "Look", "Window"]
 
 OKABE_ITO = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#999999")
+ON_LIGHT = ("#0072b2", "#d55e00", "#007a5a", "#8a6d00", "#aa4499", "#b34700", "#1f77b4", "#555555")
+"""The same hues dark enough for a light ground."""
 _GUTTER = 8
-_LEGEND_MARKS = "━╍┅┈"
+_DOUBLE = 2
 
 
 @dataclass(frozen=True)
-class Line:
-    """One named curve."""
+class _Frame:
+    """Where the plot lies in the widget, and what it spans."""
 
-    label: str
-    curve: Curve
+    domain: Domain
+    gutter: int
+    width: int
+    top: int
+    height: int
 
+    def column(self, x: float) -> int | None:
+        """The cell column of the widget in which a place lies; None outside."""
+        share = self.domain.share(x)
+        return self.gutter + min(self.width - 1, int(share * self.width)) if 0 <= share <= 1 else None
 
-@dataclass(frozen=True)
-class Look:
-    """How curves are shown; the viewer's choice, not the run's."""
-
-    log_y: bool = False
-    smoothing: float = 0.0
+    def place(self, column: int) -> float:
+        """The place in the middle of a cell column of the widget."""
+        return self.domain.place((column - self.gutter + 0.5) / self.width)
 
 
 class Chart(Widget):
-    """Curves over steps. Give it lines and a look; it reads nothing by itself."""
+    """Curves over steps or time. Give it lines and a look; it reads nothing by itself."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--axis", "chart--title", "chart--broken"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--axis", "chart--title", "chart--broken", "chart--chosen"}
     DEFAULT_CSS: ClassVar[str] = """
     Chart { height: 1fr; width: 1fr; }
     Chart > .chart--axis { color: $text-muted; }
     Chart > .chart--title { text-style: bold; }
+    Chart > .chart--chosen { text-style: bold reverse; }
     Chart > .chart--broken { color: $error; text-style: bold; }
     """
+
+    class Pointed(Message):
+        """Somebody clicked on a place of the x axis (None: beside the plot); `times` is 2 for a double click."""
+
+        def __init__(self, chart: Chart, x: float | None, times: int) -> None:
+            super().__init__()
+            self.chart, self.x, self.times = chart, x, times
+
+    class Wheeled(Message):
+        """The wheel turned over a place; `direction` is 1 for closer."""
+
+        def __init__(self, chart: Chart, x: float | None, direction: int) -> None:
+            super().__init__()
+            self.chart, self.x, self.direction = chart, x, direction
+
+    class Dragged(Message):
+        """The plot was dragged by a share of its width; to the right is above zero."""
+
+        def __init__(self, chart: Chart, share: float) -> None:
+            super().__init__()
+            self.chart, self.share = chart, share
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
         self.ascii_only = ascii_only
-        self.lines: tuple[Line, ...] = ()
+        self.plot = Plot()
         self.title_text = ""
         self.message = ""
-        self.look = Look()
-        self._smoothers: dict[str, Smoother] = {}
+        self.cursor: float | None = None
+        """The place of the crosshair."""
+        self.top_line: str | None = None
+        """The line that is drawn over all others."""
+        self.says_look = True
+        """Whether the title tells scale and smoothing; not where something above many charts does."""
+        self.chosen = False
+        """Whether its title stands out, as the one that keys act on."""
+        self._frame: _Frame | None = None
+        self._base: list[Strip] = []
+        self._tops: NDArray[Any] | None = None
         self._strips: list[Strip] = []
         self._drawn_for: tuple[int, int] = (0, 0)
+        self._drag_from: int | None = None
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The curves."""
+        return self.plot.lines
+
+    @property
+    def look(self) -> Look:
+        """How they are shown."""
+        return self.plot.look
 
     def show(self, title: str, lines: Sequence[Line], *, message: str = "") -> None:
         """Show these curves; `message` stands in the middle when there are none."""
-        self.title_text, self.lines, self.message = title, tuple(lines), message
+        self.title_text, self.message = title, message
+        self.plot.show(lines)
         self.redraw()
 
     def set_look(self, look: Look) -> None:
-        """Change scale or smoothing."""
-        if look.smoothing != self.look.smoothing:
-            self._smoothers.clear()
-        self.look = look
+        """Change scale, axis or smoothing."""
+        self.plot.set_look(look)
         self.redraw()
+
+    def set_view(self, window: Window | None, extent: tuple[float, float] | None = None) -> None:
+        """Zoom to a part of the x axis, or show all; `extent` is from where to where charts beside it reach."""
+        self.plot.window, self.plot.extent = window, extent
+
+    def set_cursor(self, x: float | None) -> None:
+        """Put the crosshair to a place, or take it away; only its columns and the title are drawn again."""
+        if x == self.cursor:
+            return
+        before, self.cursor = self.cursor, x
+        frame = self._frame
+        if frame is None or self._drawn_for != tuple(self.size) or not self._strips:
+            self.redraw()
+            return
+        fresh = self._overlaid()
+        rims = [0, len(fresh) - 1] if len(fresh) > 1 else [0]  # the title and the labels of x
+        regions = [
+            Region(found.x, row, found.width, 1)
+            for row in rims
+            for found in changed_regions(self._strips[row : row + 1], fresh[row : row + 1])
+        ]
+        columns = {frame.column(place) for place in (before, x) if place is not None} - {None}
+        regions += [Region(column, frame.top, 1, frame.height + 1) for column in columns if column is not None]
+        self._strips = fresh
+        if regions:
+            self.refresh(*regions)
+
+    def set_chosen(self, chosen: bool) -> None:
+        """Whether this is the chart that keys act on."""
+        if chosen != self.chosen:
+            self.chosen = chosen
+            self.redraw()
 
     def redraw(self) -> None:
         """Compute all rows and repaint those that changed."""
         width, height = self.size
         if not width or not height:
             return
-        fresh = self._build(width, height)
+        self._base = self._build(width, height)
+        fresh = self._overlaid()
         if self._drawn_for != (width, height) or len(fresh) != len(self._strips):
             self._strips, self._drawn_for = fresh, (width, height)
             self.refresh()
             return
-        changed = [row for row, (old, new) in enumerate(zip(self._strips, fresh, strict=True)) if old != new]
+        changed = changed_regions(self._strips, fresh)
         self._strips = fresh
         if changed:
-            self.refresh(*(Region(0, row, width, 1) for row in changed))
+            self.refresh(*changed)
 
     def on_resize(self) -> None:
         self.redraw()
@@ -103,86 +188,137 @@ class Chart(Widget):
         """One row of the chart."""
         width, height = self.size
         if self._drawn_for != (width, height):
-            self._strips, self._drawn_for = self._build(width, height), (width, height)
+            self._base = self._build(width, height)
+            self._strips, self._drawn_for = self._overlaid(), (width, height)
         return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
 
     def domain(self) -> Domain | None:
         """What the plot spans; None without any point."""
-        return self._reduced(1)[0]
+        reduced = self.plot.reduce(1)
+        return reduced[0] if reduced else None
 
-    def _reduced(self, count: int) -> tuple[Domain | None, list[Buckets]]:
-        """What the plot spans, and each curve in so many pixel columns of it."""
-        curves = [line.curve for line in self.lines if len(line.curve)]
-        if not curves:
-            return None, []
-        first = min(float(curve.steps[0]) for curve in curves)
-        last = max(float(curve.steps[-1]) for curve in curves)
-        x0, x1 = raster.step_domain(first, last)
-        reduced = [line.curve.buckets(x0, x1, count) for line in self.lines]
-        low, high = raster.bounds_of(reduced)
-        log = self.look.log_y
-        if log and not low > 0:  # only what is above zero counts, where anything is
-            above = raster.positive_bounds(curves)
-            log = math.isfinite(above[0])
-            low, high = above if log else (low, high)
-        y0, y1 = raster.value_domain(low, high, log=log)
-        return Domain(x0, x1, y0, y1, log), reduced
+    def place_of(self, columns: int) -> float | None:
+        """The place so many columns from the crosshair, or from the end of the curves where there is none."""
+        frame = self._frame
+        if frame is None:
+            return None
+        if self.cursor is None or frame.column(self.cursor) is None:
+            reach = self.plot.reach()
+            end = min(reach[1] if reach else frame.domain.x1, frame.domain.x1)
+            return max(end, frame.domain.x0)
+        column = frame.column(self.cursor) or 0
+        return frame.place(min(max(column + columns, frame.gutter), frame.gutter + frame.width - 1))
+
+    # Mouse
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._wheel(event, 1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, -1)
+
+    def _wheel(self, event: events.MouseEvent, direction: int) -> None:
+        event.stop()
+        self.post_message(self.Wheeled(self, self._place_at(event.x), direction))
+
+    def _place_at(self, column: int) -> float | None:
+        frame = self._frame
+        if frame is None or not frame.gutter <= column < frame.gutter + frame.width:
+            return None
+        return frame.place(column)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        if event.button == 1 and self._frame is not None:
+            self._drag_from = event.x
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._drag_from is not None and self._frame is not None and event.x != self._drag_from:
+            self.post_message(self.Dragged(self, (event.x - self._drag_from) / self._frame.width))
+            self._drag_from = event.x
+
+    def on_mouse_up(self) -> None:
+        if self._drag_from is not None:
+            self._drag_from = None
+            self.release_mouse()
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Pointed(self, self._place_at(event.x), event.chain))
+
+    # Rows
+
+    @property
+    def _has_letters(self) -> bool:
+        return (self.ascii_only or self.app.no_color) and len(self.lines) > 1
+
+    def style_of(self, number: int) -> Style:
+        """The style of a line by the number of its colour."""
+        if self.app.no_color:
+            return Style()
+        colors = OKABE_ITO if self.app.current_theme.dark else ON_LIGHT
+        return Style(color=colors[number % len(colors)])
+
+    def mark_of(self, line: Line) -> str:
+        """The sign that stands for a line in a legend."""
+        number = self.plot.color(line)
+        if self._has_letters:
+            return letter_of(number)
+        if self.ascii_only:
+            return raster.ascii_mark(number)
+        return ("━", "╍", "┅", "┈")[min(line.dash, 3)]
 
     def _build(self, width: int, height: int) -> list[Strip]:
+        """The rows below the title; without the crosshair."""
         base = self.rich_style
         gutter = _GUTTER if width >= 24 else 0
         plot_width = width - gutter
-        domain, reduced = self._reduced(raster.pixels(plot_width, ascii_only=self.ascii_only))
-        title = self._title_strip(width, base, domain)
-        if domain is None or height < 3 or width < 12:
-            return [title, *self._message_strips(width, height - 1, base)][:height]
+        reduced = None
+        if height >= 3 and width >= 12:
+            reduced = self.plot.reduce(raster.pixels(plot_width, ascii_only=self.ascii_only))
+        if reduced is None:
+            self._frame = None
+            return self._message_strips(width, height - 1, base)
+        domain, found = reduced
         has_axis, has_labels = height >= 7, height >= 5
         plot_height = height - 1 - has_axis - has_labels
-        layers, styles = self._layers(domain, reduced)
-        cells = raster.draw(layers, domain, plot_width, plot_height, ascii_only=self.ascii_only)
-        broken = self._broken(layers, plot_width)
-        rows = self._plot_strips(cells, [base + style for style in styles], domain, gutter, base)
+        self._frame = _Frame(domain, gutter, plot_width, 1, plot_height)
+        layers = self.plot.layers(found, letters=self._has_letters, top=self.top_line)
+        cells = raster.draw(
+            [layer for layer, _, _ in layers], domain, plot_width, plot_height, ascii_only=self.ascii_only, rim=False
+        )
+        self._tops = cells.layers
+        styles = [base + self.style_of(color) + Style(dim=dim) for _, color, dim in layers]
+        broken = _broken([layer for layer, _, _ in layers], plot_width)
+        rows = self._plot_strips(cells, styles, domain, gutter, base)
         if not has_axis and broken.any() and rows:
             rows[-1] = _overlay(rows[-1], broken, gutter, base + self._style("chart--broken"), self._cross)
-        strips = [title, *rows]
         if has_axis:
-            strips.append(self._axis_strip(broken, gutter, base))
+            rows.append(self._axis_strip(broken, gutter, base))
         if has_labels:
-            strips.append(self._label_strip(domain, width, gutter, base))
-        return strips
+            rows.append(self._label_strip(domain, width, gutter, base))
+        return rows
 
-    def _layers(self, domain: Domain, reduced: list[Buckets]) -> tuple[list[Buckets], list[Style]]:
-        """What is drawn, the lowest first: raw curves dimmed under smoothed ones."""
-        raw: list[tuple[Buckets, Style]] = []
-        smooth: list[tuple[Buckets, Style]] = []
-        for index, (line, buckets) in enumerate(zip(self.lines, reduced, strict=True)):
-            style = Style(color=OKABE_ITO[index % len(OKABE_ITO)])
-            if not self._is_smoothed(line):
-                raw.append((buckets, style))
-                continue
-            raw.append((buckets, style + Style(dim=True)))
-            count = len(buckets)
-            smoothed = self._smoother(line.label).smooth(line.curve).buckets(domain.x0, domain.x1, count)
-            # Where the raw value is no number is marked once.
-            smooth.append((replace(smoothed, broken=np.zeros(count, np.bool_)), style))
-        layers = [*raw, *smooth]
-        return [layer for layer, _ in layers], [style for _, style in layers]
-
-    def _is_smoothed(self, line: Line) -> bool:
-        """Few points beside many (validation beside training) are left as they are: their mean would lag by epochs."""
-        densest = max(len(other.curve) for other in self.lines)
-        return bool(self.look.smoothing) and len(line.curve) > densest // 10
-
-    def _smoother(self, label: str) -> Smoother:
-        if label not in self._smoothers:
-            self._smoothers[label] = Smoother(self.look.smoothing)
-        return self._smoothers[label]
-
-    def _broken(self, layers: list[Buckets], plot_width: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        broken = np.zeros(plot_width, np.bool_)
-        for layer in layers:
-            broken |= layer.broken.reshape(plot_width, -1).any(axis=1)
-        return broken
+    def _overlaid(self) -> list[Strip]:
+        """All rows: the title, and the crosshair over what was built."""
+        width, height = self.size
+        base, frame = self.rich_style, self._frame
+        rows = list(self._base)
+        column = frame.column(self.cursor) if frame is not None and self.cursor is not None else None
+        if frame is not None and column is not None and self._tops is not None:
+            style = base + self._style("chart--axis")
+            bar, foot = ("|", "+") if self.ascii_only else ("│", "┼")
+            for row in range(len(rows)):
+                free = row >= frame.height or self._tops[row, column - frame.gutter] < 0
+                if row > frame.height or not free:
+                    continue
+                sign = bar if row < frame.height else foot
+                rows[row] = _with_sign(rows[row], column, Strip([Segment(sign, style)]))
+            if len(rows) > frame.height + 1 and self.cursor is not None:
+                label = f" {place_label(self.cursor, self.plot.axis)} "
+                at = min(max(frame.gutter, column - len(label) // 2), max(0, width - len(label)))
+                strip = Strip([Segment(label, base + Style(reverse=True))])
+                rows[-1] = _with_sign(rows[-1], at, strip).crop(0, width)
+        return [self._title_strip(width, base), *rows][:height]
 
     def _plot_strips(self, cells: Cells, styles: list[Style], domain: Domain, gutter: int, base: Style) -> list[Strip]:
         height, width = cells.codes.shape
@@ -208,9 +344,10 @@ class Chart(Widget):
     def _cross(self) -> str:
         return "x" if self.ascii_only else "×"
 
-    def _axis_strip(self, broken: np.ndarray[tuple[int], np.dtype[np.bool_]], gutter: int, base: Style) -> Strip:
+    def _axis_strip(self, broken: NDArray[np.bool_], gutter: int, base: Style) -> Strip:
         corner, line = ("+", "-") if self.ascii_only else ("└", "─")
-        head = f"{'NaN ' if broken.any() else '':>{gutter - 1}}{corner}" if gutter else ""
+        said = f"NaN {format.short(self.plot.broken)}"[: gutter - 1] if self.plot.broken else ""
+        head = f"{said:>{gutter - 1}}{corner}" if gutter else ""
         strip = Strip([Segment(head + line * len(broken), base + self._style("chart--axis"))])
         return _overlay(strip, broken, gutter, base + self._style("chart--broken"), self._cross)
 
@@ -218,73 +355,108 @@ class Chart(Widget):
         room = [" "] * width
         plot_width = width - gutter
         free = 0
-        for tick in raster.nice_ticks(domain.x0, domain.x1, max(1, plot_width // 12), whole=True):
-            label = format.short(tick)
-            at = gutter + round((tick - domain.x0) / (domain.x1 - domain.x0) * (plot_width - 1)) - len(label) // 2
+        for tick, label in scale.x_ticks(domain, max(1, plot_width // 12), self.plot.axis):
+            at = gutter + round(domain.share(tick) * (plot_width - 1)) - len(label) // 2
             at = min(max(at, 0), width - len(label))
             if at >= free:
                 room[at : at + len(label)] = label
                 free = at + len(label) + 1
         return Strip([Segment("".join(room)[:width], base + self._style("chart--axis"))])
 
-    def _title_strip(self, width: int, base: Style, domain: Domain | None) -> Strip:
+    def _title_strip(self, width: int, base: Style) -> Strip:
         axis = base + self._style("chart--axis")
-        segments = [Segment(self.title_text, base + self._style("chart--title"))]
-        for index, line in enumerate(self.lines):
-            mark = _LEGEND_MARKS[0] if not self.ascii_only else raster.ascii_mark(index)
-            style = base + Style(color=OKABE_ITO[index % len(OKABE_ITO)])
-            value = self._smoother(line.label).smooth(line.curve).last if self._is_smoothed(line) else line.curve.last
-            segments.append(Segment(f"  {mark} {line.label} {format.number(value)}", style))
-        if self.look.log_y:
-            segments.append(Segment("  log" if domain is None or domain.log else "  log: nothing above 0", axis))
-        if self.look.smoothing:
-            segments.append(Segment(f"  smooth {self.look.smoothing:g}", axis))
+        title = base + self._style("chart--chosen" if self.chosen else "chart--title")
+        segments = [Segment(self.title_text, title)]
+        notes = self.notes()
+        if notes:
+            segments.append(Segment(f"  {notes}", axis))
+        slack = 0.0
+        if self._frame is not None:
+            slack = (self._frame.domain.x1 - self._frame.domain.x0) / self._frame.width
+        for line in self.lines:
+            style = base + self.style_of(self.plot.color(line)) + Style(dim=line.hidden)
+            reading = self.plot.read(line, self.cursor, slack)
+            value = reading.value if reading.smoothed is None else reading.smoothed
+            said = "hidden" if line.hidden else format.number(value)
+            segments.append(Segment(f"  {self.mark_of(line)} {line.label} {said}", style))
         return Strip(segments).adjust_cell_length(width, base)
+
+    def notes(self) -> str:
+        """What one must know to read the chart right: scale, smoothing, points outside, an axis that is missing."""
+        plot, look, frame = self.plot, self.plot.look, self._frame
+        notes = []
+        if plot.lacking:
+            notes.append(f"by step: {plot.lacking} knows no {scale.AXIS_NAMES[look.axis]}")
+        if plot.outside and frame is not None:
+            notes.append(f"{format.short(plot.outside)} outside")
+        if look.log_y and frame is not None and not frame.domain.log:
+            notes.append("log: nothing above 0")
+        elif look.log_y and self.says_look:
+            notes.append("log")
+        if self.says_look:
+            notes += ["log x"] if plot.log_x else []
+            notes += [f"smooth {look.smoothing:g}"] if look.smoothing else []
+        return "  ".join(notes)
 
     def _message_strips(self, width: int, height: int, base: Style) -> list[Strip]:
         strips = [Strip.blank(width, base) for _ in range(max(0, height))]
         if self.message and strips:
             middle = len(strips) // 2
             text = self.message[:width].center(width)
-            strips[middle] = Strip([Segment(text, base + self._style("chart--axis"))])
+            strips[middle] = Strip([Segment(text, base + self._style("chart--axis"))]).adjust_cell_length(width, base)
         return strips
 
     def _style(self, name: str) -> Style:
-        style = self.get_component_rich_style(name)
-        # The widget's own background stands under everything, so a row is one colour run as often as possible.
-        return Style(color=style.color, bold=style.bold, dim=style.dim)
+        """A component's colours without its background, so that they lie on any."""
+        style = self.get_component_rich_style(name, partial=True)
+        return Style(color=style.color, bold=style.bold, dim=style.dim, reverse=style.reverse)
 
 
-def _carried(tops: np.ndarray[Any, np.dtype[np.int16]]) -> np.ndarray[Any, np.dtype[np.int16]]:
+def place_label(x: float, axis: str) -> str:
+    """A place of the x axis in words: 12,300 or 1h05m or 14:02:33."""
+    if axis == "step":
+        return format.count(round(x))
+    if axis == "elapsed":
+        return format.duration(x) if x >= 10 else f"{x:.2g}s"
+    return format.clock(x) if axis == "time" else f"{x:.4g}"
+
+
+def _broken(layers: Sequence[Layer], width: int) -> NDArray[np.bool_]:
+    broken = np.zeros(width, np.bool_)
+    for layer in layers:
+        broken |= layer.buckets.broken.reshape(width, -1).any(axis=1)
+    return broken
+
+
+def _carried(tops: NDArray[np.int16]) -> NDArray[np.int16]:
     """Blank cells take the colour before them: it doesn't show, and each change of colour costs forty bytes."""
     known = np.where(tops >= 0, np.arange(len(tops)), 0)
-    carried: np.ndarray[Any, np.dtype[np.int16]] = tops[np.maximum.accumulate(known)]
+    carried: NDArray[np.int16] = tops[np.maximum.accumulate(known)]
     return carried
 
 
 def _row_labels(domain: Domain, height: int) -> dict[int, str]:
     """Which row gets which label; one a row at most, and none twice."""
     count = max(2, height // 3)
-    ticks = (raster.log_ticks if domain.log else raster.nice_ticks)(domain.y0, domain.y1, count)
+    ticks = (scale.log_ticks if domain.log else scale.nice_ticks)(domain.y0, domain.y1, count)
+    if len(ticks) < _DOUBLE:
+        ticks = [domain.y0, domain.y1]
     pixel_rows = raster.rows_of(np.array(ticks, np.float64), domain, height * 4)
     labels: dict[int, str] = {}
     for tick, pixel in zip(ticks, pixel_rows, strict=True):
-        labels.setdefault(int(pixel) // 4, format.short(tick))
+        labels.setdefault(min(max(int(pixel) // 4, 0), height - 1), format.short(tick))
     return labels
 
 
-def _overlay(
-    strip: Strip, where: np.ndarray[tuple[int], np.dtype[np.bool_]], offset: int, style: Style, sign: str
-) -> Strip:
+def _with_sign(strip: Strip, at: int, sign: Strip) -> Strip:
+    return Strip.join([strip.crop(0, at), sign, strip.crop(at + sign.cell_length)])
+
+
+def _overlay(strip: Strip, where: NDArray[np.bool_], offset: int, style: Style, sign: str) -> Strip:
     """The strip with a sign in some of its cells."""
-    places = np.flatnonzero(where)
-    if not len(places):
-        return strip
     parts: list[Strip] = []
     done = 0
-    for place in places.tolist():
-        parts.append(strip.crop(done, offset + place))
-        parts.append(Strip([Segment(sign, style)]))
+    for place in np.flatnonzero(where).tolist():
+        parts += [strip.crop(done, offset + place), Strip([Segment(sign, style)])]
         done = offset + place + 1
-    parts.append(strip.crop(done))
-    return Strip.join(parts)
+    return Strip.join([*parts, strip.crop(done)]) if parts else strip

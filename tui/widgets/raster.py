@@ -1,31 +1,39 @@
-"""Curves as cells: pixel columns, braille or ASCII, nice ticks and domains that move in steps. Pure functions."""
+"""Curves as cells: pixel columns, braille or ASCII. Pure functions."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.store.buckets import Buckets, Curve
+from engine.store.buckets import Buckets
+from tui.widgets.scale import Domain
 
 # The eight dots of a braille cell: bit of (row, column).
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BRAILLE = 0x2800
+_STAMP_EVERY = 20
 _ASCII_MARKS = ".:'", "o", "+", "x", "#", "%"
 
 
 @dataclass(frozen=True)
-class Domain:
-    """The part of the plane that is shown; `log` is about y alone."""
+class Layer:
+    """One curve to draw.
 
-    x0: float
-    x1: float
-    y0: float
-    y1: float
-    log: bool = False
+    `dash` is the length of its dashes in pixel columns (0 draws all), `letter` is put on it here and there, `mark` is
+    its sign where there is no braille, a `filled` one is the area of a band, one `over` all has its cells for itself.
+    """
+
+    buckets: Buckets
+    dash: int = 0
+    letter: str = ""
+    mark: int | None = None
+    filled: bool = False
+    over: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,78 +44,20 @@ class Cells:
     layers: NDArray[Any]
 
 
-def nice_step(span: float, count: int) -> float:
-    """The step of 1, 2 or 5 times a power of ten that cuts a span into at most about `count` parts."""
-    if not math.isfinite(span) or span <= 0:
-        return 1.0
-    rough = span / max(1, count)
-    power = 10.0 ** math.floor(math.log10(rough))
-    for factor in (1, 2, 5, 10):
-        if rough <= factor * power * 1.000001:
-            return factor * power
-    return 10 * power
-
-
-def nice_ticks(low: float, high: float, count: int, *, whole: bool = False) -> list[float]:
-    """Round values between two bounds; `whole` ones only where they count something."""
-    step = nice_step(high - low, count)
-    step = max(1.0, step) if whole else step
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [index * step for index in range(first, min(last, first + 100) + 1)]
-
-
-def log_ticks(low: float, high: float, count: int) -> list[float]:
-    """Powers of ten between two bounds; with 2 and 5 times them where there is room."""
-    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-    factors = (1, 2, 5) if 3 * (last - first) <= max(count, 3) else (1,)
-    stride = max(1, math.ceil((last - first + 1) / max(1, count)))
-    powers = range(first, last + 1, stride)
-    values = [factor * 10.0**power for power in powers for factor in factors]
-    return [value for value in values if low * 0.999999 <= value <= high * 1.000001]
-
-
-def step_domain(low: float, high: float) -> tuple[float, float]:
-    """Bounds for the steps. The end moves in leaps of a tenth to a fifth, so that a live curve redraws few rows."""
-    high = max(high, low + 1)
-    leap = max(1.0, nice_step(high, 10))
-    start = 0.0 if low <= 0.2 * high else math.floor(low / leap) * leap
-    return start, max(leap, math.ceil(high / leap - 1e-9) * leap)
-
-
-def value_domain(low: float, high: float, *, log: bool) -> tuple[float, float]:
-    """Round bounds around the values; any bounds where there are none."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return (0.1, 1.0) if log else (0.0, 1.0)
-    if log:
-        return _log_floor(low), max(_log_ceiling(high), _log_floor(low) * 2)
-    if high - low <= abs(high) * 1e-9:
-        margin = abs(high) * 0.1 or 1.0
-        low, high = low - margin, high + margin
-    step = nice_step(high - low, 6)
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-
-
-def _log_floor(value: float) -> float:
-    power = 10.0 ** math.floor(math.log10(value))
-    return max(factor * power for factor in (1, 2, 5) if factor * power <= value * 1.000001)
-
-
-def _log_ceiling(value: float) -> float:
-    power = 10.0 ** math.floor(math.log10(value))
-    return min(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * 0.999999)
-
-
 def bounds_of(reduced: list[Buckets]) -> tuple[float, float]:
     """The least and greatest value of some curves; NaN where there is none."""
     pairs = [(float(np.fmin.reduce(part.low)), float(np.fmax.reduce(part.high))) for part in reduced]
     return _widest(pairs)
 
 
-def positive_bounds(curves: list[Curve]) -> tuple[float, float]:
-    """The same of what is above zero."""
-    above = [curve.values[np.isfinite(curve.values) & (curve.values > 0)] for curve in curves]
-    return _widest([(float(values.min()), float(values.max())) for values in above if len(values)])
+def positive_bounds(reduced: list[Buckets]) -> tuple[float, float]:
+    """The same of what is above zero; of a column that also reaches below, its greatest value."""
+    pairs = []
+    for part in reduced:
+        with np.errstate(invalid="ignore"):
+            above = np.where(part.low > 0, part.low, np.where(part.high > 0, part.high, np.nan))
+        pairs.append((float(np.fmin.reduce(above)), float(np.fmax.reduce(above))))
+    return _widest(pairs)
 
 
 def _widest(pairs: list[tuple[float, float]]) -> tuple[float, float]:
@@ -118,21 +68,30 @@ def _widest(pairs: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def rows_of(values: NDArray[Any], domain: Domain, height: int) -> NDArray[Any]:
-    """The pixel row of each value, 0 at the top; NaN stays NaN, and what is outside comes to the rim."""
+    """The pixel row of each value, 0 at the top; NaN stays NaN, and what is outside lies one pixel past the rim."""
     low, high = domain.y0, domain.y1
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if domain.log:
             # What has no logarithm lies below everything that has one.
             values = np.where(
                 values > 0, np.log10(np.where(values > 0, values, 1.0)), np.where(values <= 0, -400, values)
             )
             low, high = math.log10(low), math.log10(high)
-        rows = np.rint((high - values) / (high - low) * (height - 1))
-    clipped: NDArray[Any] = np.clip(rows, 0, height - 1)
+        # Halves, so that the distance of the greatest numbers is a number too.
+        rows = np.rint((high / 2 - values / 2) / (high / 2 - low / 2) * (height - 1))
+    clipped: NDArray[Any] = np.clip(rows, -1, height)
     return clipped
 
 
-def draw(layers: list[Buckets], domain: Domain, width: int, height: int, *, ascii_only: bool = False) -> Cells:
+def draw(
+    layers: Sequence[Layer | Buckets],
+    domain: Domain,
+    width: int,
+    height: int,
+    *,
+    ascii_only: bool = False,
+    rim: bool = True,
+) -> Cells:
     """Draw curves over one another, the last one on top.
 
     Args:
@@ -141,29 +100,41 @@ def draw(layers: list[Buckets], domain: Domain, width: int, height: int, *, asci
         width: in cells.
         height: in cells.
         ascii_only: one point a cell column and two a cell row instead of braille's two and four.
+        rim: draw what lies outside the domain at its rim; else it isn't there.
     """
-    across, down = (1, 2) if ascii_only else (2, 4)
+    down = 2 if ascii_only else 4
     codes = np.zeros((height, width), np.uint32)
     tops = np.full((height, width), -1, np.int16)
-    for index, layer in enumerate(layers):
-        mask = _mask(layer, domain, height * down)
-        if mask is None:
+    for index, given in enumerate(layers):
+        layer = given if isinstance(given, Layer) else Layer(given)
+        span = _span(layer, domain, height * down, rim=rim)
+        if span is None:
             continue
         if ascii_only:
-            _add_ascii(codes, mask.reshape(height, down, width), index)
-            hit = mask.reshape(height, down, width).any(axis=1)
+            rows = np.arange(height * down, dtype=np.int16)[:, None]
+            dots = ((rows >= span[0]) & (rows <= span[1])).reshape(height, down, width)
+            if layer.filled:
+                dots[:, 0] = False
+            _add_ascii(codes, dots, index if layer.mark is None else layer.mark)
+            hit = dots.any(axis=1)
         else:
-            dots = mask.reshape(height, down, width, across)
-            bits = np.zeros((height, width), np.uint8)
-            for row in range(4):
-                for column in range(2):
-                    bits |= dots[:, row, :, column] * np.uint8(_DOTS[row][column])
-            codes |= bits
+            bits = _bits(*span, height)
+            if layer.filled:
+                bits &= _CHECKED
             hit = bits > 0
+            if layer.over:  # its shape shall not drown in what lies below
+                codes[hit] = bits[hit]
+            else:
+                codes |= bits
+        if layer.filled:
+            hit &= tops < 0  # a band lies under everything
         tops[hit] = index
     if not ascii_only:
         codes += np.where(codes > 0, _BRAILLE, 0).astype(np.uint32)
     codes[codes == 0] = ord(" ")
+    for index, given in enumerate(layers):
+        if isinstance(given, Layer) and given.letter:
+            _stamp(codes, tops, index, given)
     return Cells(codes, tops)
 
 
@@ -172,27 +143,75 @@ def pixels(width: int, *, ascii_only: bool = False) -> int:
     return width if ascii_only else 2 * width
 
 
-def _mask(layer: Buckets, domain: Domain, height: int) -> NDArray[Any] | None:
-    """Which pixels a curve touches, its columns joined to an unbroken line."""
-    known = np.flatnonzero(~np.isnan(layer.low))
+def _dots_between() -> NDArray[Any]:
+    """The bits of a cell's dots from one row to before another, by column: what `_bits` looks up."""
+    table = np.zeros((2, 5, 5), np.uint8)
+    for column in range(2):
+        for first in range(5):
+            for end in range(first, 5):
+                table[column, first, end] = sum(_DOTS[row][column] for row in range(first, end))
+    return table
+
+
+_BETWEEN = _dots_between()
+_CHECKED = np.uint8(_DOTS[0][0] | _DOTS[1][1] | _DOTS[2][0] | _DOTS[3][1])
+"""Every second dot, for areas."""
+
+
+def _bits(top: NDArray[Any], bottom: NDArray[Any], height: int) -> NDArray[Any]:
+    """The dots of braille cells as their bits, from the topmost and lowest dot of each pixel column."""
+    starts = np.arange(0, 4 * height, 4, dtype=np.int16)[:, None]
+    first = np.clip(top - starts, 0, 4)
+    end = np.clip(bottom + 1 - starts, 0, 4)
+    return np.asarray(_BETWEEN[0][first[:, ::2], end[:, ::2]] | _BETWEEN[1][first[:, 1::2], end[:, 1::2]])
+
+
+def _span(layer: Layer, domain: Domain, height: int, *, rim: bool) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """The topmost and lowest pixel of a curve in each column, the lowest above the topmost where there is none.
+
+    Columns are joined to an unbroken line, but where a value is no number.
+    """
+    found = layer.buckets
+    known = np.flatnonzero(~np.isnan(found.low))
     if not len(known):
         return None
-    columns = np.arange(len(layer.low))
+    columns = np.arange(len(found.low))
     inside = (columns >= known[0]) & (columns <= known[-1])
-    top = rows_of(np.asarray(layer.high), domain, height)
-    bottom = rows_of(np.asarray(layer.low), domain, height)
-    if len(known) < len(layer.low):  # fewer points than columns: straight lines between them
+    top = rows_of(np.asarray(found.high), domain, height)
+    bottom = rows_of(np.asarray(found.low), domain, height)
+    if len(known) < len(found.low):  # fewer points than columns: straight lines between them
         top = np.rint(np.interp(columns, known, top[known]))
         bottom = np.rint(np.interp(columns, known, bottom[known]))
-    before_top, before_bottom = np.roll(top, 1), np.roll(bottom, 1)
-    before_top[0], before_bottom[0] = top[0], bottom[0]
-    joined_top = np.where(before_bottom < top, before_bottom + 1, top)
-    joined_bottom = np.where(before_top > bottom, before_top - 1, bottom)
-    start = known[0]
-    joined_top[start], joined_bottom[start] = top[start], bottom[start]
-    rows = np.arange(height)[:, None]
-    mask: NDArray[Any] = (rows >= np.minimum(joined_top, top)) & (rows <= np.maximum(joined_bottom, bottom)) & inside
-    return mask
+        inside &= ~_torn(found)
+    top, bottom = top.astype(np.int16), bottom.astype(np.int16)
+    if rim:
+        top, bottom = np.clip(top, 0, height - 1), np.clip(bottom, 0, height - 1)
+    if not layer.filled:
+        joined = inside.copy()
+        joined[0] = False
+        joined[1:] &= inside[:-1]
+        before_top, before_bottom = np.roll(top, 1), np.roll(bottom, 1)
+        top, bottom = (
+            np.where(joined & (before_bottom < top), before_bottom + 1, top),
+            np.where(joined & (before_top > bottom), before_top - 1, bottom),
+        )
+    if layer.dash:
+        inside &= columns % (2 * layer.dash) < layer.dash
+    return np.where(inside, np.maximum(top, 0), 0).astype(np.int16), np.where(inside, bottom, -1).astype(np.int16)
+
+
+def _torn(found: Buckets) -> NDArray[Any]:
+    """Columns that a line mustn't cross: those next to a value that is no number, with nothing else in between."""
+    numbers = ~np.isnan(found.low)
+    holes = found.broken & ~numbers
+    if not holes.any():
+        return holes
+    columns = np.arange(len(numbers))
+    said = numbers | holes
+    before = np.maximum.accumulate(np.where(said, columns, 0))
+    after = np.minimum.accumulate(np.where(said, columns, len(columns) - 1)[::-1])[::-1]
+    torn: NDArray[Any] = holes[before] | holes[after]
+    return torn & ~numbers
 
 
 def _add_ascii(codes: NDArray[Any], dots: NDArray[Any], index: int) -> None:
@@ -205,6 +224,16 @@ def _add_ascii(codes: NDArray[Any], dots: NDArray[Any], index: int) -> None:
     codes[upper & lower] = both
     codes[upper & ~lower] = high
     codes[lower & ~upper] = low
+
+
+def _stamp(codes: NDArray[Any], tops: NDArray[Any], index: int, layer: Layer) -> None:
+    """Put a curve's letter on it here and there, so that it is known without its colour."""
+    width = codes.shape[1]
+    start = 2 + 5 * (index % 4)
+    for column in range(start, width, _STAMP_EVERY):
+        rows = np.flatnonzero(tops[:, column] == index)
+        if len(rows):
+            codes[rows[len(rows) // 2], column] = ord(layer.letter)
 
 
 def text_of(codes: NDArray[Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from engine.store.buckets import Buckets, Curve
-from tui.widgets.raster import Domain, draw, text_of
+from tui.widgets.raster import draw, text_of
+from tui.widgets.scale import Domain
 
 _LEVELS = "_.-~^"
 

@@ -1,0 +1,640 @@
+"""Small multiples: all metrics of one or several runs as pages of charts, and one of them in full with its legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from tui import format
+from tui.chart_choice import Choice, grid_shape, limits_in, limits_out, names_in, parse_limits
+from tui.chart_export import Shown
+from tui.run_curves import ChartsView, lines_of
+from tui.widgets import scale
+from tui.widgets.chart import Chart, Line, Look, Window, place_label
+from tui.widgets.legend import Entry, Legend
+from tui.widgets.scale import AXES, Axis, Domain
+from tui.widgets.smoothing import WEIGHTS
+
+if TYPE_CHECKING:
+    from tui.app import HeatsApp
+
+_LEGEND_FROM = 14
+"""Rows of a full chart from which a legend stands below it."""
+_ZOOM, _WHEEL = 2.0, 1.25
+_LEAST_STEPS = 4.0
+
+
+class ChartGrid(Widget, can_focus=True):
+    """A grid of charts with one of them chosen. `show` gives it curves; everything else is the viewer's choice.
+
+    All charts share one x axis, so zooming and the crosshair are the same in all. `full` shows the chosen one alone.
+    What is chosen is kept in the app's view state, so that it outlives a hang-up.
+    """
+
+    DEFAULT_CSS: ClassVar[str] = """
+    ChartGrid { height: 1fr; width: 1fr; layout: vertical; }
+    ChartGrid > #charts-bar { height: 1; color: $text-muted; }
+    ChartGrid > #charts-cells { height: 1fr; layout: grid; grid-gutter: 0 1; }
+    ChartGrid > Legend { display: none; }
+    ChartGrid > Input { height: 1; border: none; display: none; }
+    """
+
+    class Opened(Message):
+        """The chosen chart shall be seen in full."""
+
+        def __init__(self, grid: ChartGrid, group: str) -> None:
+            super().__init__()
+            self.grid, self.group = grid, group
+
+    class AxisWanted(Message):
+        """Another x axis was chosen: the curves must be read with their places on it."""
+
+    def __init__(self, *, ascii_only: bool = False, full: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.ascii_only = ascii_only
+        self.full = full
+        """Whether the chosen chart is seen alone."""
+        self.view = ChartsView()
+        self.chosen: str | None = None
+        """The group of the chart that keys act on."""
+        self.choice = Choice()
+        self.look = Look()
+        self.bands = False
+        self.window: Window | None = None
+        self.cursor: float | None = None
+        self.limits: dict[str, tuple[float | None, float | None]] = {}
+        self.hidden_lines: frozenset[str] = frozenset()
+        self.message = ""
+        self._line = 0
+        self._shape = (0, 0)
+        self._columns = self._rows = 0
+        self._asking = ""
+
+    @property
+    def heats(self) -> HeatsApp:
+        """The app, by its own type."""
+        return cast("HeatsApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="charts-bar", markup=False)
+        yield Container(id="charts-cells")
+        yield Legend(ascii_only=self.ascii_only, id="charts-legend")
+        yield Input(id="charts-input", compact=True)
+
+    def on_mount(self) -> None:
+        state = self.heats.state
+        axis: Axis = next((axis for axis in AXES if axis == state.chart_axis), "step")
+        self.look = Look(state.log_y, state.smoothing, axis, state.chart_log_x, state.chart_clip)
+        self.bands = state.chart_bands
+        self._columns, self._rows = state.chart_columns, state.chart_rows
+        self.choice = Choice(
+            names_in(state.chart_pinned), frozenset(names_in(state.chart_hidden)), names_in(state.chart_order),
+            state.chart_filter,
+        )  # fmt: skip
+        self.limits = limits_in(state.chart_limits)
+        if self.chosen is None:
+            self.chosen = state.metric
+        self.query_one(Input).cursor_blink = not self.heats.low_bandwidth
+
+    # What is shown
+
+    def show(self, view: ChartsView, *, message: str = "nothing logged yet") -> None:
+        """Show the curves of some runs; `message` stands there when they have none."""
+        self.view, self.message = view, message
+        self._arrange()
+
+    @property
+    def axis(self) -> Axis:
+        """The x axis that is wanted."""
+        return self.look.axis
+
+    @property
+    def groups(self) -> list[str]:
+        """The charts to go through, in their order."""
+        return self.choice.arrange(self.view.groups, self.view.metrics)
+
+    @property
+    def charts(self) -> list[Chart]:
+        """The charts on the screen."""
+        return [chart for chart in self.query(Chart) if chart.display]
+
+    def chart_of(self, group: str | None) -> Chart | None:
+        """The chart of a group, where it is on the screen."""
+        return next((chart for chart in self.charts if chart.title_text == group), None)
+
+    def shown(self) -> Shown | None:
+        """The chosen chart as it is on the screen, for an export; None where nothing is in it."""
+        chart = self.chart_of(self.chosen)
+        domain = chart.domain() if chart is not None else None
+        if chart is None or domain is None or self.chosen is None:
+            return None
+        found = (chart.plot.points(line, domain) for line in chart.lines if not line.hidden)
+        lines = tuple(line for line in found if len(line.steps))
+        runs = self.view.runs[0].label if len(self.view.runs) == 1 else f"{len(self.view.runs)}-runs"
+        return Shown(self.chosen, runs, lines, chart.plot.axis, domain) if lines else None
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    def on_show(self) -> None:
+        self._arrange()
+
+    def _room(self) -> tuple[int, int]:
+        return self.size.width, max(1, self.size.height - 1)
+
+    def _arrange(self) -> None:
+        """Deal the charts of the page out to the widgets there are."""
+        if not self.is_mounted or not self.size.width:
+            return
+        groups = self.groups
+        if groups and self.chosen not in groups:
+            self.chosen = groups[0]
+        width, height = self._room()
+        self._shape = (1, 1) if self.full else grid_shape(width, height, len(groups), self._columns, self._rows)
+        columns, rows = self._shape
+        cells = self.query_one("#charts-cells", Container)
+        pool = list(cells.query(Chart))
+        if len(pool) < columns * rows:
+            more = [Chart(ascii_only=self.ascii_only) for _ in range(columns * rows - len(pool))]
+            cells.mount_all(more)
+            pool += more
+        if (cells.styles.grid_size_columns, cells.styles.grid_size_rows) != (columns, rows):
+            cells.styles.grid_size_columns, cells.styles.grid_size_rows = columns, rows
+        page = self._page(groups)
+        extent = self._extent()
+        for index, chart in enumerate(pool):
+            wanted = index < max(1, len(page))
+            if chart.display != wanted:
+                chart.display = wanted
+            if wanted:
+                self._fill(chart, page[index] if page else None, extent)
+        self._show_bar(groups)
+        self._show_legend()
+
+    def _page(self, groups: list[str]) -> list[str]:
+        columns, rows = self._shape
+        size = columns * rows
+        at = groups.index(self.chosen) if self.chosen in groups else 0
+        return groups[at // size * size : at // size * size + size]
+
+    def _fill(self, chart: Chart, group: str | None, extent: tuple[float, float] | None) -> None:
+        low, high = self.limits.get(group or "", (None, None))
+        look = replace(self.look, low=low, high=high)
+        chart.says_look = False
+        chart.chosen = group is not None and group == self.chosen and self._shape != (1, 1)
+        chart.set_view(self.window, extent)
+        chart.cursor = self.cursor
+        lines = self._lines(group) if group is not None else []
+        chart.top_line = lines[self._line].name if self.full and self._line < len(lines) and len(lines) > 1 else None
+        if chart.plot.look != look:
+            chart.plot.set_look(look)
+        chart.show(group or "", lines, message=self._why_empty() if group is None else "")
+
+    def _lines(self, group: str) -> list[Line]:
+        return lines_of(self.view, group, hidden=self.hidden_lines, bands=self.bands)
+
+    def _why_empty(self) -> str:
+        if self.view.groups and self.choice.filter:
+            return f"none of {len(self.view.groups)} charts holds {self.choice.filter!r}; Esc shows all"
+        if self.view.groups:
+            return "all charts are hidden; U shows them again"
+        return self.message
+
+    def _extent(self) -> tuple[float, float] | None:
+        """From where to where all curves reach, so that all charts have one x axis."""
+        firsts, lasts = [], []
+        lacking = self.axis != "step" and any(
+            name not in run.places for run in self.view.runs for name, found in run.curves.items() if len(found)
+        )
+        for run in self.view.runs:
+            for name, found in run.curves.items():
+                if not len(found):
+                    continue
+                places: Any = found.steps if self.axis == "step" or lacking else run.places[name]
+                first = min(int(places.searchsorted(0, side="right")), len(places) - 1) if self.look.log_x else 0
+                firsts.append(float(places[first]))
+                lasts.append(float(places[-1]))
+        return (min(firsts), max(lasts)) if firsts else None
+
+    def _show_bar(self, groups: list[str]) -> None:
+        """Above the charts: which page, and how they are shown."""
+        columns, rows = self._shape
+        look = self.look
+        parts = []
+        if len(self.view.runs) > 1:
+            parts.append(f"{len(self.view.runs)} runs")
+        if groups:
+            at = groups.index(self.chosen) if self.chosen in groups else 0
+            pages = -(-len(groups) // (columns * rows))
+            parts.append(f"chart {at + 1} of {len(groups)}")
+            if pages > 1 and not self.full:
+                parts.append(f"page {at // (columns * rows) + 1} of {pages}")
+        if self.choice.filter:
+            parts.append(f"filter {self.choice.filter!r}")
+        gone = len(self.choice.hidden & set(self.view.groups))
+        parts += [f"{gone} hidden"] if gone else []
+        parts.append(f"x {scale.AXIS_NAMES[self._axis_shown]}{' log' if look.log_x else ''}")
+        parts += ["log y"] if look.log_y else []
+        parts += [f"smooth {look.smoothing:g}"] if look.smoothing else []
+        parts += ["outliers trimmed"] if look.clip else []
+        parts += ["mean and range of each arm"] if self.bands else []
+        if self.window is not None:
+            parts.append("zoomed, following" if self.window.tail else "zoomed")
+        if self.cursor is not None:
+            parts.append(f"at {place_label(self.cursor, self._axis_shown)}")
+        text = (" | " if self.ascii_only else " · ").join(parts)
+        bar = self.query_one("#charts-bar", Static)
+        if getattr(bar, "shown_text", None) != text:
+            bar.shown_text = text  # type: ignore[attr-defined]
+            bar.update(text, layout=False)
+
+    @property
+    def _axis_shown(self) -> Axis:
+        """The x axis in use, which is the step where the wanted one isn't known."""
+        chart = self.chart_of(self.chosen)
+        return chart.plot.axis if chart is not None else self.axis
+
+    def _show_legend(self) -> None:
+        legend = self.query_one(Legend)
+        chart = self.chart_of(self.chosen)
+        wanted = self.full and chart is not None and self.size.height >= _LEGEND_FROM
+        if legend.display != wanted:
+            legend.display = wanted
+        if not wanted or chart is None:
+            return
+        self._line = min(self._line, max(0, len(chart.lines) - 1))
+        rows = min(len(chart.lines) + 1, max(3, self.size.height // 3))
+        if legend.styles.height is None or legend.styles.height.value != rows:
+            legend.styles.height = rows
+        slack = 0.0
+        domain = chart.domain()
+        if domain is not None:
+            slack = (domain.x1 - domain.x0) / max(1, chart.size.width)
+        entries = []
+        for line in chart.lines:
+            reading = chart.plot.read(line, self.cursor, slack)
+            smoothed = format.number(reading.smoothed) if reading.smoothed is not None else ""
+            cells = (
+                format.number(reading.value), smoothed, format.count(reading.step),
+                format.clock(reading.moment) if reading.moment else "",
+            )  # fmt: skip
+            label = f"{line.label} (hidden)" if line.hidden else line.label
+            style = chart.style_of(chart.plot.color(line))
+            entries.append(Entry(line.name, chart.mark_of(line), label, cells, style, line.hidden))
+        legend.show(entries, self._line)
+
+    # Moving: the keys of all panes
+
+    def move_by(self, rows: int) -> None:
+        """A row of charts up or down; in a full chart another line."""
+        if self.full:
+            chart = self.chart_of(self.chosen)
+            self._line = min(max(self._line + rows, 0), max(0, len(chart.lines) - 1 if chart else 0))
+            self._arrange()
+        else:
+            self._step(rows * self._shape[0], rows)
+
+    def move_page(self, halves: int) -> None:
+        """To the next or last page."""
+        self._step(halves * self._shape[0] * self._shape[1], halves)
+
+    def move_to_start(self) -> None:
+        """To the first chart."""
+        self._step(-len(self.groups))
+
+    def move_to_end(self) -> None:
+        """To the last chart."""
+        self._step(len(self.groups))
+
+    def move_sideways(self, columns: int) -> None:
+        """To the chart beside it; in a full chart the crosshair."""
+        direction = 1 if columns > 0 else -1
+        if self.full:
+            self.move_cursor(direction)
+        else:
+            self._step(direction)
+
+    def next_chart(self, direction: int) -> None:
+        """The next chart or the one before, round the end."""
+        groups = self.groups
+        if groups:
+            at = groups.index(self.chosen) if self.chosen in groups else -direction
+            self.choose(groups[(at + direction) % len(groups)])
+
+    def _step(self, by: int, direction: int = 0) -> None:
+        groups = self.groups
+        if not groups:
+            return
+        at = groups.index(self.chosen) if self.chosen in groups else 0
+        to = min(max(at + by, 0), len(groups) - 1)
+        if direction and abs(by) > 1 and to // self._shape[0] == at // self._shape[0]:
+            return  # in the last row there is no row below
+        self.choose(groups[to])
+
+    def choose(self, group: str) -> None:
+        """Go to a chart."""
+        if group != self.chosen:
+            self.chosen = group
+            self._line = 0
+            self.heats.change_state(metric=group)
+        self._arrange()
+
+    def open(self) -> None:
+        """See the chosen chart in full."""
+        if self.chosen is not None and not self.full:
+            self.post_message(self.Opened(self, self.chosen))
+
+    def set_full(self, full: bool) -> None:
+        """The chosen chart alone, or all of them."""
+        self.full = full
+        self._arrange()
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key == "enter" and not self.full:
+            event.stop()
+            self.open()
+
+    # Looks
+
+    def set_look(self, **changes: Any) -> None:
+        """Change how all charts look, and keep it."""
+        before, self.look = self.look, replace(self.look, **changes)
+        look = self.look
+        self.heats.change_state(
+            log_y=look.log_y, smoothing=look.smoothing, chart_axis=look.axis, chart_log_x=look.log_x,
+            chart_clip=look.clip,
+        )  # fmt: skip
+        if (look.axis, look.log_x) != (before.axis, before.log_x):
+            self.window, self.cursor = None, None  # they were places on another axis
+        if look.axis != before.axis:
+            self.post_message(self.AxisWanted())
+            return  # drawn when the places are here
+        self._arrange()
+
+    def smooth(self, direction: int) -> None:
+        """Smooth more or less."""
+        nearest = min(WEIGHTS, key=lambda weight: abs(weight - self.look.smoothing))
+        at = min(max(WEIGHTS.index(nearest) + direction, 0), len(WEIGHTS) - 1)
+        self.set_look(smoothing=WEIGHTS[at])
+
+    def next_axis(self) -> None:
+        """Steps, epochs, time trained, the clock."""
+        self.set_look(axis=AXES[(AXES.index(self.look.axis) + 1) % len(AXES)])
+
+    def toggle_bands(self) -> None:
+        """Runs of one arm as one line with a band, or each for itself."""
+        self.bands = not self.bands
+        self.heats.change_state(chart_bands=self.bands)
+        self._arrange()
+
+    def resize_grid(self, columns: int, rows: int) -> None:
+        """More or fewer charts on a page."""
+        across, down = self._shape
+        if self.full:
+            return
+        width, height = self._room()
+        self._columns = min(max(1, across + columns), 9) if columns else self._columns
+        self._rows = min(max(1, down + rows), 9) if rows else self._rows
+        self._columns, self._rows = (
+            min(self._columns, max(1, width // 14)), min(self._rows, max(1, height // 4)),
+        )  # fmt: skip
+        self.heats.change_state(chart_columns=self._columns, chart_rows=self._rows)
+        self._arrange()
+
+    # Zoom, pan, crosshair
+
+    def _domain(self) -> Domain | None:
+        chart = self.chart_of(self.chosen) or next(iter(self.charts), None)
+        return chart.domain() if chart is not None else None
+
+    def _last(self) -> float:
+        extent = self._extent()
+        return extent[1] if extent else 0.0
+
+    def zoom(self, direction: int, at: float | None = None, factor: float = _ZOOM) -> None:
+        """Closer (1) or farther (-1), around a place: the crosshair, else the end that is followed, else the middle."""
+        domain, extent = self._domain(), self._extent()
+        if domain is None or extent is None:
+            return
+        around = at if at is not None else self.cursor
+        if around is None:
+            follows = self.window.tail if self.window is not None else True
+            around = min(extent[1], domain.x1) if follows else domain.place(0.5)
+        share = min(max(domain.share(around), 0.0), 1.0)
+        size = 1 / factor if direction > 0 else factor
+        start, stop = domain.place(share * (1 - size)), domain.place(share + (1 - share) * size)
+        if direction > 0 and self.axis == "step" and stop - start < _LEAST_STEPS:
+            return
+        self._set_window(start, stop)
+
+    def pan(self, share: float) -> None:
+        """Along the x axis by a share of what is shown; to the right is above zero."""
+        domain = self._domain()
+        if domain is None or self.window is None:
+            return
+        self._set_window(domain.place(share), domain.place(1 + share))
+
+    def _set_window(self, start: float, stop: float) -> None:
+        extent = self._extent()
+        if extent is None or not (math.isfinite(start) and math.isfinite(stop)):
+            return
+        axis = self._axis_shown
+        log = self.look.log_x and axis != "time"
+        first, last = scale.x_domain(*extent, axis, log=log)
+        if not log:  # keep the width, stay inside
+            width = stop - start
+            if width < last - first:
+                start = min(max(start, first), last - width)
+                stop = start + width
+        if start <= first and stop >= last:
+            self.window = None
+        else:
+            start, stop = max(start, first), min(stop, last)
+            self.window = Window(start, stop, tail=stop >= extent[1])
+        self._arrange()
+
+    def reset(self) -> None:
+        """All of the curves again, without crosshair."""
+        self.window, self.cursor = None, None
+        self._arrange()
+
+    def toggle_tail(self) -> None:
+        """Follow the newest points while zoomed, or stay."""
+        if self.window is None:
+            domain = self._domain()
+            if domain is not None:  # the last quarter, following
+                self._set_window(domain.place(0.75), domain.place(1.0))
+            return
+        tail = not self.window.tail
+        if tail:
+            width, last = self.window.stop - self.window.start, self._last()
+            self.window = Window(*scale.tail_window(last - width, last, last), tail=True)
+        else:
+            domain = self._domain()
+            if domain is not None:
+                self.window = Window(domain.x0, domain.x1)
+        self._arrange()
+
+    def move_cursor(self, columns: int) -> None:
+        """The crosshair by columns of the chosen chart; it comes up at the newest point."""
+        chart = self.chart_of(self.chosen) or next(iter(self.charts), None)
+        place = chart.place_of(columns) if chart is not None else None
+        if place is not None:
+            self.set_cursor(place)
+
+    def set_cursor(self, x: float | None) -> None:
+        """The crosshair of all charts."""
+        self.cursor = x
+        for chart in self.charts:
+            chart.set_cursor(x)
+        self._show_bar(self.groups)
+        self._show_legend()
+
+    # Choosing charts and lines
+
+    def _chose(self, choice: Choice) -> None:
+        self.choice = choice
+        self.heats.change_state(
+            chart_pinned="\n".join(choice.pinned), chart_hidden="\n".join(sorted(choice.hidden)),
+            chart_order="\n".join(choice.order), chart_filter=choice.filter,
+        )  # fmt: skip
+        self._arrange()
+
+    def pin(self) -> None:
+        """The chosen chart to the front, or back to its place."""
+        if self.chosen in self.groups:
+            self._chose(self.choice.toggle_pin(self.chosen))
+
+    def hide(self) -> None:
+        """Take the chosen chart out."""
+        groups = self.groups
+        if self.chosen not in groups:
+            return
+        at = groups.index(self.chosen)
+        gone = self.chosen
+        rest = [group for group in groups if group != gone]
+        self.chosen = rest[min(at, len(rest) - 1)] if rest else None
+        self._chose(replace(self.choice, hidden=self.choice.hidden | {gone}))
+
+    def show_hidden(self) -> None:
+        """All charts and lines again."""
+        self.hidden_lines = frozenset()
+        self._chose(replace(self.choice, hidden=frozenset()))
+
+    def move_chart(self, direction: int) -> None:
+        """The chosen chart one place forward or back."""
+        if self.chosen in self.groups:
+            self._chose(self.choice.move(self.chosen, direction, self.groups))
+
+    def toggle_line(self) -> None:
+        """Hide the chosen line of a full chart, or show it again."""
+        chart = self.chart_of(self.chosen)
+        if self.full and chart is not None and self._line < len(chart.lines):
+            self.hidden_lines = self.hidden_lines ^ {chart.lines[self._line].name}
+            self._arrange()
+
+    # Typing
+
+    @property
+    def typing(self) -> bool:
+        """Whether something is being typed."""
+        return bool(self._asking)
+
+    def ask_filter(self) -> None:
+        """Type which charts to show."""
+        self._ask("filter", self.choice.filter, "charts that hold these words, as `loss` or `val/*`")
+
+    def ask_limits(self) -> None:
+        """Type the limits of the chosen chart's y axis."""
+        low, high = self.limits.get(self.chosen or "", (None, None))
+        said = "" if low is None and high is None else f"{'' if low is None else low}..{'' if high is None else high}"
+        self._ask("limits", said, f"limits of {self.chosen}'s y axis, as `0 2`, `..2` or `0.1..`; nothing frees it")
+
+    def _ask(self, what: str, value: str, hint: str) -> None:
+        self._asking = what
+        field = self.query_one(Input)
+        field.placeholder, field.value = hint, value
+        field.display = True
+        field.focus()
+
+    def end_typing(self) -> None:
+        """The field goes; what was typed of a filter stays."""
+        self._asking = ""
+        self.query_one(Input).display = False
+        self.focus()
+
+    @on(Input.Changed, "#charts-input")
+    def _typed(self, message: Input.Changed) -> None:
+        message.stop()
+        if self._asking == "filter" and message.value != self.choice.filter:
+            self._chose(replace(self.choice, filter=message.value))
+
+    @on(Input.Submitted, "#charts-input")
+    def _entered(self, message: Input.Submitted) -> None:
+        message.stop()
+        if self._asking == "limits" and self.chosen is not None:
+            try:
+                limits = parse_limits(message.value)
+            except ValueError as error:
+                self.heats.tell(str(error), failed=True)
+                return
+            self.limits = {name: found for name, found in self.limits.items() if name != self.chosen}
+            if limits != (None, None):
+                self.limits[self.chosen] = limits
+            self.heats.change_state(chart_limits=limits_out(self.limits))
+        self.end_typing()
+        self._arrange()
+
+    def back(self) -> bool:
+        """One step back within the charts: out of the field, the crosshair, the filter. Whether there was any."""
+        if self.typing:
+            self.end_typing()
+        elif self.cursor is not None:
+            self.set_cursor(None)
+        elif self.choice.filter and not self.full:
+            self._chose(replace(self.choice, filter=""))
+        else:
+            return False
+        return True
+
+    # Mouse
+
+    @on(Chart.Pointed)
+    def _pointed(self, message: Chart.Pointed) -> None:
+        message.stop()
+        self.focus()
+        if message.chart.title_text in self.groups and message.chart.title_text != self.chosen:
+            self.choose(message.chart.title_text)
+        if message.times > 1:
+            self.open()
+        elif message.x is not None:
+            self.set_cursor(message.x)
+
+    @on(Chart.Wheeled)
+    def _wheeled(self, message: Chart.Wheeled) -> None:
+        message.stop()
+        self.zoom(message.direction, message.x, _WHEEL)
+
+    @on(Chart.Dragged)
+    def _dragged(self, message: Chart.Dragged) -> None:
+        message.stop()
+        self.pan(-message.share)
+
+
+def unique_labels(names: Sequence[tuple[str, str]]) -> list[str]:
+    """What runs are called beside each other: their names, with the end of the id where two are the same.
+
+    Args:
+        names: each run's id and name.
+    """
+    found = [name for _, name in names]
+    return [name if found.count(name) == 1 else f"{name} {run_id[-4:]}" for run_id, name in names]
