@@ -1,0 +1,47 @@
+"""From one screen to another about runs. Screens are imported when somebody goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui.heats_app import HeatsApp
+
+
+def open_run(app: HeatsApp, run_id: str) -> None:
+    """A run's own screen."""
+    from tui.screens.run import RunScreen
+
+    app.push_screen(RunScreen(run_id))
+
+
+def open_compare(app: HeatsApp, run_ids: Sequence[str]) -> None:
+    """Runs side by side."""
+    from tui.screens.compare import CompareScreen
+
+    app.push_screen(CompareScreen(run_ids))
+
+
+def open_chart(app: HeatsApp, run_ids: Sequence[str], metric: str | None) -> None:
+    """The curves of several runs in one chart, of the metrics that measure the same as one."""
+    from tui.store_reader import DEFAULT_GROUP, group_of
+
+    try:
+        screen = import_module("tui.screens.chart").ChartScreen
+    except ImportError:
+        app.tell("this version of heats has no chart of several runs yet", failed=True)
+        return
+    app.push_screen(screen(list(run_ids), group_of(metric) if metric else DEFAULT_GROUP))
+
+
+def copy_text(app: HeatsApp, text: str, what: str) -> None:
+    """Put a text on the terminal's clipboard."""
+    try:
+        copy = import_module("tui.copying").copy
+    except (ImportError, AttributeError):
+        app.copy_to_clipboard(text)
+        app.tell(f"{what} was sent to the terminal's clipboard")
+    else:
+        copy(app, text, what)

@@ -1,0 +1,594 @@
+"""One study: arms by seeds, what they say so far, and the acts that train what is missing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from engine.store.summary import RunSummary
+from tui import format
+from tui.actions import bindings
+from tui.actions.action import STUDY
+from tui.screens.confirm import Choice, ConfirmScreen
+from tui.screens.opening import open_chart, open_compare, open_run
+from tui.screens.pane import PaneScreen
+from tui.screens.runs import update_text
+from tui.study_acts import RunPlan, plan_run, run_study, stop_all, write_report
+from tui.study_findings import findings, info_line
+from tui.study_view import Source, StudyView, arms_and_seeds, cell_text, metrics_of, read_view, trials, with_news
+from tui.widgets.grid import GridColumn, GridRow, GridView
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.text_pane import TextPane
+
+if TYPE_CHECKING:
+    from engine.study.cells import CellState
+
+_LOW = 18
+_COLOURS = {
+    "live": "green", "finished": "blue", "suspect": "yellow", "failed": "red", "stopped": "yellow", "queued": "cyan",
+}  # fmt: skip
+_LOOK_TICKS = 5
+_ADVANCE_TICKS = 20
+_NAMED = 4
+
+
+class StudyScreen(PaneScreen):
+    """The matrix of a study's cells, and below it what they say."""
+
+    CSS_PATH = "study.tcss"
+    WHERE = STUDY
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(STUDY)]
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+        self.view: StudyView | None = None
+        self.marked: frozenset[tuple[str, str]] = frozenset()
+        self.metric: str | None = None
+        """Which one the matrix shows, where it isn't the study's own."""
+        self.report: list[Text] | None = None
+        self._report_text = ""
+        self._presets: tuple[str, ...] = ()
+        self._seen: tuple[RunSummary, ...] | None = None
+        self._stale = False
+        self._modified: int | None = None
+        self._ticks = 0
+
+    def compose(self) -> ComposeResult:
+        app = self.heats
+        yield Static(self.source.label, id="title", markup=False)
+        yield Static("reading", id="info", markup=False)
+        yield GridView(ascii_only=app.ascii_only, id="matrix")
+        yield Static(id="cell", markup=False)
+        yield TextPane(id="findings")
+        yield KeyBar(STUDY, read_only=app.read_only)
+
+    def on_mount(self) -> None:
+        self.query_one(GridView).focus()
+        self._read()
+        self._advance()
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < _LOW, "low")
+        if self._report_text:
+            self.report = report_lines(self._report_text, self.size.width, ascii_only=self.heats.ascii_only)
+        self.call_after_refresh(self._show)
+
+    def on_screen_resume(self) -> None:
+        """Back from a run."""
+        if self.view is not None:
+            self._read()
+
+    # Reading
+
+    def _mine(self) -> dict[str, RunSummary]:
+        label = self.source.label
+        return {run.id: run for run in self.heats.tracker.runs or () if run.study == label}
+
+    def _read(self) -> None:
+        if "study" in self._reading:
+            self._stale = True  # what is being read may be older than what changed
+            return
+        self._stale = False
+        root, source, known = self.heats.store_root, self.source, frozenset(self._mine())
+        self.ask("study", "reads the study", lambda: read_view(root, source, known), self._took)
+
+    def _took(self, view: StudyView) -> None:
+        if view.source != self.source:
+            return
+        self.view = view
+        if view.study is not None:
+            self._presets = tuple(view.study.spec.presets)
+        self._show()
+        if self._stale:
+            self._read()
+
+    def tick(self) -> None:
+        """Take in what the study's runs have done, and what became of its file."""
+        self._ticks += 1
+        if self._ticks % _LOOK_TICKS == 0:
+            self._look_at_file()
+        if self._ticks % _ADVANCE_TICKS == 0:
+            self._advance()
+        runs = self.heats.tracker.runs
+        if runs is None or runs is self._seen or self.view is None:
+            return
+        self._seen = runs
+        mine = self._mine()
+        fresh = with_news(self.view, mine) if self.view.runs == frozenset(mine) else None
+        if fresh is None:
+            self._read()
+        elif fresh is not self.view:
+            self.view = fresh
+            self._show_matrix()
+            self._show_cell()
+
+    def _look_at_file(self) -> None:
+        path = self.source.file
+
+        def look() -> int:
+            try:
+                return path.stat().st_mtime_ns
+            except OSError:
+                return -1
+
+        def looked(modified: int) -> None:
+            if self._modified is not None and modified != self._modified:
+                self._read()
+            self._modified = modified
+
+        self.ask("file", "looks at the study's file", look, looked, anew=False)
+
+    def _advance(self) -> None:
+        """Whoever looks also brings the queue on, as on the command line; not where nothing may be changed."""
+        if self.heats.read_only:
+            return
+        root = self.heats.store_root
+
+        def advance() -> None:
+            from tui.cli.studies import advance_quietly
+            from tui.study_view import a_store
+
+            store = a_store(root)
+            if store is not None:
+                advance_quietly(store)
+
+        self.ask("advance", "brings the queue on", advance, lambda _: None, anew=False)
+
+    # Showing
+
+    def panes(self) -> list[Widget]:
+        both: list[Widget] = [self.query_one(GridView), self.query_one(TextPane)]
+        return [pane for pane in both if pane.display]
+
+    def _turn_pane(self, direction: int) -> None:
+        """Where there is room for one pane only, Tab turns from one to the other."""
+        if self.has_class("low") and self.report is None:
+            self.toggle_class("second")
+        super()._turn_pane(direction)
+
+    @property
+    def shown_metric(self) -> str | None:
+        """The metric of the matrix."""
+        study = self.view.study if self.view is not None else None
+        return self.metric or (study.metric if study is not None else None)
+
+    def _show(self) -> None:
+        if not self.is_mounted or self.view is None:
+            return
+        self._show_title()
+        self._show_matrix()
+        self._show_cell()
+        self._show_findings()
+
+    def _show_title(self) -> None:
+        view, ascii_only = self.view, self.heats.ascii_only
+        assert view is not None
+        separator = "  |  " if ascii_only else "  ·  "
+        question = view.study.spec.question if view.study is not None else ""
+        title = [self.source.label, question, "read-only" if self.heats.read_only else ""]
+        update_text(self.query_one("#title", Static), separator.join(part for part in title if part))
+        parts = [] if view.problem else [info_line(view.states, view.counts(), ascii_only=ascii_only)]
+        if self._presets:
+            chosen = self.source.preset
+            names = " ".join(f"[{name}]" if name == chosen else name for name in self._presets)
+            parts.append(f"presets: {names}")
+        if self.shown_metric and not view.problem:
+            parts.append(self.shown_metric)
+        update_text(self.query_one("#info", Static), separator.join(parts))
+
+    def _show_matrix(self) -> None:
+        view, grid = self.view, self.query_one(GridView)
+        assert view is not None
+        study, metric = view.study, self.shown_metric
+        arms, seeds = arms_and_seeds(view.states)
+        if study is not None and study.spec.search is not None:
+            arms = [trial.name for trial in trials(view)]  # the best first
+        places = {(state.cell.arm, state.cell.seed): state for state in view.states}
+        which = study.spec.value if study is not None else "last"
+        rows = []
+        for arm in arms:
+            cells = []
+            for seed in seeds:
+                state = places.get((arm, seed))
+                text = cell_text(state, metric, which, ascii_only=self.heats.ascii_only) if state is not None else ""
+                cells.append(Text(text, _COLOURS.get(state.standing, "") if state is not None else ""))
+            rows.append(GridRow(arm, arm, tuple(cells)))
+        columns = [GridColumn(str(seed), f"seed {seed}") for seed in seeds]
+        grid.show(rows, columns, corner="trial" if study is not None and study.spec.search is not None else "arm")
+        grid.display = self.report is None and not view.problem and not (self._low_second())
+        most = max(3, (self.size.height - 4) * (45 if rows and len(rows) > 6 else 60) // 100)
+        grid.styles.height = "1fr" if self.has_class("low") else min(len(rows) + 1, most)
+
+    def _low_second(self) -> bool:
+        return self.has_class("low") and self.has_class("second")
+
+    @property
+    def cell(self) -> CellState | None:
+        """The cell under the cursor."""
+        chosen = self.query_one(GridView).selected
+        return self._state(chosen) if chosen is not None else None
+
+    def _state(self, place: tuple[str, str]) -> CellState | None:
+        return self.view.state(place[0], int(place[1])) if self.view is not None else None
+
+    def _show_cell(self) -> None:
+        state = self.cell
+        line = self.query_one("#cell", Static)
+        update_text(line, "" if state is None else cell_line(state, self.shown_metric))
+        line.display = self.report is None and bool(state)
+
+    def _show_findings(self) -> None:
+        view, pane = self.view, self.query_one(TextPane)
+        assert view is not None
+        low = self.has_class("low")
+        pane.display = self.report is not None or bool(view.problem) or not low or self.has_class("second")
+        width = pane.size.width or self.size.width
+        if self.report is not None:
+            pane.show(self.report)
+        else:
+            pane.show(findings(view, width, ascii_only=self.heats.ascii_only))
+        if self.focused is None or not self.focused.display:
+            panes = self.panes()
+            if panes:
+                panes[0].focus()
+
+    @on(GridView.Chosen)
+    def _chosen(self, message: GridView.Chosen) -> None:
+        message.stop()
+        self._show_cell()
+
+    # Looking closer
+
+    def action_sideways(self, direction: int) -> None:
+        """From seed to seed in the matrix, else through what is cut on the right."""
+        grid = self.query_one(GridView)
+        if self.focused is grid:
+            grid.move_cell(direction)
+        else:
+            super().action_sideways(direction)
+
+    @on(GridView.Opened)
+    def action_open_cell(self) -> None:
+        """The run of the cell under the cursor."""
+        state = self.cell
+        if state is None:
+            return
+        if state.run is None:
+            self.heats.tell(f"{state.cell.name} has no run yet: r trains what is missing")
+        else:
+            open_run(self.heats, state.run.id)
+
+    def action_mark_cell(self) -> None:
+        """Mark or unmark the cell, and go on to the next."""
+        grid = self.query_one(GridView)
+        if grid.selected is not None:
+            self.marked ^= {grid.selected}
+            grid.set_marked(self.marked)
+
+    def action_unmark_cells(self) -> None:
+        """Unmark all."""
+        self.marked = frozenset()
+        self.query_one(GridView).set_marked(self.marked)
+
+    def _chosen_runs(self) -> list[str]:
+        """The runs of the marked cells; without marks, of all arms with the seed under the cursor."""
+        states: Sequence[CellState | None]
+        if self.marked:
+            order = [(state.cell.arm, str(state.cell.seed)) for state in self.view.states] if self.view else []
+            states = [self._state(place) for place in order if place in self.marked]
+        else:
+            here = self.cell
+            states = [
+                state for state in (self.view.states if self.view else ()) if here and state.cell.seed == here.cell.seed
+            ]
+        return [state.run.id for state in states if state is not None and state.run is not None]
+
+    def action_overlay(self) -> None:
+        """Curves of several cells in one chart."""
+        runs = self._chosen_runs()
+        if not runs:
+            self.heats.tell("none of these cells has a run yet: r trains what is missing")
+        else:
+            open_chart(self.heats, runs, self.shown_metric)
+
+    def action_compare(self) -> None:
+        """Several cells' runs side by side."""
+        runs = self._chosen_runs()
+        if not runs:
+            self.heats.tell("none of these cells has a run yet: r trains what is missing")
+        else:
+            open_compare(self.heats, runs)
+
+    def action_next_metric(self, direction: int) -> None:
+        """Another metric in the matrix."""
+        names = metrics_of(self.view) if self.view is not None else []
+        if not names:
+            self.heats.tell("nothing was logged yet")
+            return
+        at = names.index(self.shown_metric) if self.shown_metric in names else -direction
+        self.metric = names[(at + direction) % len(names)]
+        self._show()
+
+    def action_next_preset(self) -> None:
+        """The next preset; after the last, the study as it is."""
+        if not self._presets:
+            self.heats.tell("the file has no presets")
+            return
+        order: list[str | None] = [None, *self._presets]
+        at = order.index(self.source.preset) if self.source.preset in order else 0
+        preset = order[(at + 1) % len(order)]
+        self.source = Source(self.source.name, self.source.file, preset, self.source.stored)
+        self.view, self.metric, self.marked = None, None, frozenset()
+        self.query_one(GridView).set_marked(self.marked)
+        update_text(self.query_one("#title", Static), f"{self.source.label}: reading")
+        self._asked["study"] = self._asked.get("study", 0) + 1  # an answer about the other preset is out of date
+        self._reading.discard("study")
+        self._read()
+
+    # The report
+
+    def action_show_report(self) -> None:
+        """The report in this screen, or back to the matrix."""
+        if self.report is not None:
+            self._leave_report()
+            return
+        root, source = self.heats.store_root, self.source
+
+        def read() -> str:
+            folder = Path(tempfile.mkdtemp(prefix="heats-report-"))
+            try:
+                return write_report(root, source, folder)[1].read_text(encoding="utf-8")
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        def took(text: str) -> None:
+            self._report_text = text
+            self.report = report_lines(text, self.size.width, ascii_only=self.heats.ascii_only)
+            self._show()
+            pane = self.query_one(TextPane)
+            pane.show(self.report, keep_place=False)
+            pane.focus()
+
+        self.heats.tell("making the report")
+        self.ask("report", "makes the report", read, took)
+
+    def _leave_report(self) -> None:
+        self.report, self._report_text = None, ""
+        self._show()
+        self.query_one(TextPane).move_to_start()
+        self.query_one(GridView).focus()
+
+    def action_back(self) -> None:
+        """Out of the report, else back to where one came from."""
+        if self.report is not None:
+            self._leave_report()
+        else:
+            self.dismiss()
+
+    def action_write_report(self) -> None:
+        """Write the report's files and say where they are."""
+        if self.heats.refuses():
+            return
+        root, source = self.heats.store_root, self.source
+        self.heats.acts.do("writes the report", lambda: (f"written: {write_report(root, source)[0]}", None))
+
+    # Acts
+
+    def action_run_missing(self) -> None:
+        """Ask, then queue what is missing."""
+        if self.heats.refuses():
+            return
+        root, source = self.heats.store_root, self.source
+        self.ask("plan", "plans the runs", lambda: plan_run(root, source), self._ask_to_run)
+
+    def _ask_to_run(self, plan: RunPlan) -> None:
+        if plan.label != self.source.label or self.app.screen is not self:
+            return
+        if not (plan.runs or plan.trials or plan.needed or plan.stopped):
+            self.heats.tell(f"nothing of {plan.label} is missing; R trains cells anew")
+            return
+        choices = []
+        if plan.runs or plan.trials or plan.needed:
+            what = f"run {plan.runs}" if plan.runs else "run what it needs" if plan.needed else "go on searching"
+            choices.append(Choice("y", what, "run"))
+        text = list(plan.text()) if choices else []
+        if plan.stopped:
+            were = "1 run was" if plan.stopped == 1 else f"{plan.stopped} runs were"
+            text.append(
+                f"{were} stopped by a person, and {'stays' if plan.stopped == 1 else 'stay'} so unless you say."
+            )
+            also = "run these, and go on with the stopped ones" if choices else "go on with the stopped ones"
+            choices.append(Choice("g", f"{also} from their checkpoints", "go_on"))
+        choices.append(Choice("n", "not now", None))
+
+        def decided(result: str | None) -> None:
+            if result is not None:
+                self._run((), go_on=result == "go_on")
+
+        self.app.push_screen(ConfirmScreen(f"Run {plan.label}?", text, choices), decided)
+
+    def _run(self, redo: Sequence[str], *, go_on: bool = False) -> None:
+        root, source = self.heats.store_root, self.source
+        self.heats.acts.do("runs a study", lambda: (run_study(root, source, redo, go_on=go_on), None))
+
+    def action_redo(self) -> None:
+        """Ask which cells to train anew."""
+        view = self.view
+        if view is None or view.study is None or self.heats.refuses():
+            return
+        choices = redo_choices(view, self.cell, self._marked_cells())
+        if not choices:
+            self.heats.tell("no cell has a run that could be trained anew: r trains what is missing")
+            return
+        missing = view.counts().get("missing", 0)
+        text = ["The earlier runs stay in the store, but count no more."]
+        if missing:
+            text.append(f"The {missing} missing cells begin too.")
+
+        def decided(result: str | None) -> None:
+            if result is not None:
+                self._run(result.split("\n"))
+
+        question = ConfirmScreen(f"Train anew in {self.source.label}?", text, [*choices, Choice("n", "nothing", None)])
+        self.app.push_screen(question, decided)
+
+    def _marked_cells(self) -> list[CellState]:
+        found = [self._state(place) for place in sorted(self.marked)]
+        return [state for state in found if state is not None]
+
+    def action_stop_study(self) -> None:
+        """Ask, then stop all of it."""
+        view = self.view
+        if view is None or self.heats.refuses():
+            return
+        question = stop_question(view)
+        if question is None:
+            self.heats.tell(f"nothing of {self.source.label} runs or waits", failed=True)
+            return
+
+        def decided(result: str | None) -> None:
+            root, source = self.heats.store_root, self.source
+            if result is not None:
+                self.heats.acts.do("stops a study", lambda: (stop_all(root, source, now=result == "now"), None))
+
+        self.app.push_screen(question, decided)
+
+
+# Pure parts
+
+
+def cell_line(state: CellState, metric: str | None) -> str:
+    """A cell in one line: how it stands and why, how far, its figure, its run."""
+    run = state.summary
+    if run is None:
+        why = f"waits for {', '.join(state.cell.needs)}" if state.standing == "waiting" else "not trained yet"
+        return f"{state.cell.name}: {why}"
+    value = run.metrics.get(metric) if metric else None
+    best = run.best.get(metric) if metric else None
+    parts = [
+        f"{state.cell.name}: {state.standing}",
+        f"step {format.progress(run.step, run.total_steps)}",
+        f"{metric} {format.number(value)}" if value is not None else "",
+        f"best {format.number(best)}" if best is not None else "",
+        f"{format.duration(run.left)} left" if run.left else "",
+        run.reason if state.standing in ("failed", "stopped") else "",
+        run.suspect or "",
+        run.id[-4:],
+        f"{len(state.older)} earlier" if state.older else "",
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def redo_choices(view: StudyView, here: CellState | None, marked: Sequence[CellState]) -> list[Choice]:
+    """What may be trained anew: the marked cells, the cell under the cursor, its arm, and all of a kind.
+
+    Each result is the words for `redo`, a line each.
+    """
+
+    def free(state: CellState) -> bool:
+        return state.standing not in ("queued", "live", "waiting", "missing")
+
+    choices = []
+    chosen = [state.cell.name for state in marked if free(state)]
+    if chosen:
+        choices.append(Choice("m", f"the marked cells that aren't live ({len(chosen)})", "\n".join(chosen)))
+    if here is not None and free(here):
+        choices.append(Choice("c", f"the cell {here.cell.name} ({here.standing})", here.cell.name))
+    if here is not None:
+        arm = [state for state in view.states if state.cell.arm == here.cell.arm and free(state)]
+        if len(arm) > 1:
+            choices.append(Choice("a", f"all of the arm {here.cell.arm} ({len(arm)} cells)", here.cell.arm))
+    for key, standing in (("f", "failed"), ("u", "suspect"), ("t", "stopped")):
+        count = sum(state.standing == standing for state in view.states)
+        if count:
+            choices.append(Choice(key, f"all that {_IS[standing]} ({count})", standing))
+    return choices
+
+
+_IS = {"failed": "failed", "suspect": "are suspect", "stopped": "were stopped"}
+
+
+def stop_question(view: StudyView) -> ConfirmScreen | None:
+    """What is asked before a study is stopped; None where nothing of it runs or waits."""
+    live = [state for state in view.states if state.standing == "live"]
+    queued = [state for state in view.states if state.standing == "queued"]
+    if not live and not queued:
+        return None
+    lines = []
+    if live:
+        places = [
+            f"{state.cell.name} at {format.progress(state.summary.step, state.summary.total_steps)}"
+            for state in live[:_NAMED]
+            if state.summary is not None
+        ]
+        more = f" and {len(live) - _NAMED} more" if len(live) > _NAMED else ""
+        lines.append(f"Live: {', '.join(places)}{more}. Each saves a checkpoint and ends.")
+    if queued:
+        lines.append(f"Waiting: {len(queued)}. They leave the queue; runs that never began go to the trash.")
+    lines.append("`r` runs what is missing again and offers to go on with what was stopped.")
+    choices = [Choice("y", f"stop {len(live)} and take out {len(queued)}", "stop", destructive=True)]
+    if live:
+        lines.append("Ended at once they lose what came after their last checkpoints.")
+        choices.append(Choice("x", "end at once, without checkpoints", "now", destructive=True))
+    choices.append(Choice("n", "let them run", None))
+    return ConfirmScreen(f"Stop all of {view.source.label}?", lines, choices)
+
+
+def report_lines(markdown: str, width: int, *, ascii_only: bool = False) -> list[Text]:
+    """A report's Markdown as styled lines of this width; its pictures are left to the HTML page."""
+    import io
+
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    kept = "\n".join(line for line in markdown.splitlines() if not line.startswith("!["))
+    console = Console(width=max(20, width), file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    options = console.options.update(width=max(20, width))
+    if ascii_only:
+        options.encoding = "ascii"
+    lines = []
+    for segments in console.render_lines(Markdown(kept, hyperlinks=False), options, pad=False):
+        text = Text(no_wrap=True)
+        for segment in segments:
+            text.append(_ascii(segment.text) if ascii_only else segment.text, segment.style)
+        text.rstrip()
+        lines.append(text)
+    return [*lines, Text(), Text("W writes report.html, which has the pictures.", "dim")]
+
+
+_PLAIN = str.maketrans({"•": "*", "–": "-", "—": "-", "│": "|", "─": "-", "━": "=", "▌": "|", "…": "~", "’": "'"})
+
+
+def _ascii(text: str) -> str:
+    return text.translate(_PLAIN).encode("ascii", "replace").decode()
