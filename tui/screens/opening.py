@@ -45,3 +45,10 @@ def copy_text(app: HeatsApp, text: str, what: str) -> None:
         app.tell(f"{what} was sent to the terminal's clipboard")
     else:
         copy(app, text, what)
+
+
+def open_clone(app: HeatsApp, run_id: str) -> None:
+    """The launch form, filled with the options of a run."""
+    from tui.screens.launch import LaunchScreen
+
+    app.push_screen(LaunchScreen(clone_of=run_id))
