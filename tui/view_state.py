@@ -26,6 +26,8 @@ class ViewState:
     log_y: bool = False
     smoothing: float = 0.0
     follow: bool = True
+    drafts: str = ""
+    """What was typed into launch forms and not launched, as JSON (see `tui.form_origins`)."""
 
 
 def state_path(root: Path) -> Path:

@@ -12,17 +12,24 @@ from textual.screen import Screen
 
 from tests.tui.driving import drive
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
+from tui.actions.action import COMPARE, STUDIES, STUDY
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
+from tui.screens.compare import CompareScreen
 from tui.screens.help import sheet
 from tui.screens.launch import LaunchScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
+from tui.screens.studies import StudiesScreen
+from tui.screens.study import StudyScreen
 
 SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
     RUNS: RunsScreen,
     RUN: RunScreen,
     LAUNCH: LaunchScreen,
+    STUDIES: StudiesScreen,
+    STUDY: StudyScreen,
+    COMPARE: CompareScreen,
     APP: HeatsApp,
 }
 
@@ -86,6 +93,8 @@ def test_the_palette_has_every_act(store_root: Path) -> None:
 
 
 def test_acts_that_lose_something_are_marked() -> None:
-    assert {action.id for action in ACTIONS if action.destructive} == {"stop"}
-    assert {action.id for action in ACTIONS if action.changes} == {"new", "stop", "resume", "submit"}
+    assert {action.id for action in ACTIONS if action.destructive} == {"stop", "stop_study"}
+    assert {action.id for action in ACTIONS if action.changes} == {
+        "new", "stop", "resume", "submit", "run_study", "redo", "stop_study", "clone_compared",
+    }  # fmt: skip
     assert asyncio.iscoroutinefunction(HeatsApp.action_quit)

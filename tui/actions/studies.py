@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tui.actions import moving
+from tui.actions import application, moving
 from tui.actions.action import COMPARE, STUDIES, STUDY, Action
 
 _STUDIES, _STUDY = frozenset({STUDIES}), frozenset({STUDY})
 # `l` is right wherever nothing else means it.
 _L_IS_RIGHT = any("l" in action.keys for action in moving.ACTIONS)
+# What writes to a file on all screens writes the report here.
+_W_WRITES = any("W" in action.keys for action in application.ACTIONS)
 
 ACTIONS: tuple[Action, ...] = (
     Action(
@@ -35,10 +37,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("preset", ("p",), "Next preset", "The next of the file's presets, such as smoke.", "next_preset", _STUDY,
            "Study", footer=7, short="Preset"),
-    Action("report", ("v",), "Report", "The report to read here; Esc leaves it.", "show_report", _STUDY, "Study",
+    Action("report", ("t",), "Report", "The report to read here; Esc leaves it.", "show_report", _STUDY, "Study",
            footer=8),
-    Action("write_report", ("W",), "Write the report", "Write report.html and report.md, and say where.",
-           "write_report", _STUDY, "Study", changes=True),
+    *(() if _W_WRITES else (
+        Action("write_report", ("W",), "Write the report", "Write report.html and report.md, and say where.",
+               "write_text", _STUDY, "Study"),
+    )),
     Action("mark_cell", ("space",), "Mark", "Mark the cell, or unmark it.", "mark_cell", _STUDY, "Study", footer=9),
     Action("unmark_cells", ("u",), "Unmark all", "Unmark all cells.", "unmark_cells", _STUDY, "Study"),
     Action("overlay_cells", ("o",), "Overlay curves",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -18,7 +18,7 @@ from tui.actions import bindings
 from tui.actions.action import COMPARE
 from tui.compare_table import Table, detail_lines, name_of, read_table, short_name, table_rows
 from tui.comparing import Compared, letters
-from tui.screens.opening import open_chart, open_clone, open_run
+from tui.screens.opening import copyable, copyables, open_chart, open_clone, open_run
 from tui.screens.pane import PaneScreen
 from tui.screens.runs import update_text
 from tui.widgets.grid import GridColumn, GridView
@@ -228,6 +228,22 @@ class CompareScreen(PaneScreen):
         message.stop()
         self._show_cell()
         self._show_details()
+
+    def copyables(self) -> list[Any]:
+        """What there is to copy, or to write to a file."""
+        ids = " ".join(self.run_ids)
+        return copyables(
+            [
+                ("t", "the table, apart by tabs", self.query_one(GridView).as_text(), "compare.tsv"),
+                ("f", "how they differ", self.query_one(TextPane).text, "compare.txt"),
+                ("c", "the command", f"heats compare {ids}", "compare.sh"),
+            ]
+        )
+
+    def readable(self) -> tuple[Any, int]:
+        """What a pager shows: how the two differ."""
+        text = self.query_one(TextPane).text
+        return copyable("f", "how they differ", lambda: text, "compare.txt"), 1
 
     # Acts
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tui.heats_app import HeatsApp
@@ -52,3 +52,17 @@ def open_clone(app: HeatsApp, run_id: str) -> None:
     from tui.screens.launch import LaunchScreen
 
     app.push_screen(LaunchScreen(clone_of=run_id))
+
+
+def copyable(key: str, label: str, text: Callable[[], str], file: str) -> Any:
+    """Something to copy or to write to a file, as the app's clipboard wants it; None where there is none yet."""
+    try:
+        return import_module("tui.copying").Copyable(key, label, text, file)
+    except (ImportError, AttributeError):
+        return None
+
+
+def copyables(items: Iterable[tuple[str, str, str, str]]) -> list[Any]:
+    """The same for several texts that are known: key, label, text, file."""
+    found = [copyable(key, label, lambda text=text: text, file) for key, label, text, file in items]
+    return [item for item in found if item is not None]

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -19,7 +19,7 @@ from engine.store.summary import RunSummary
 from tui.actions import bindings
 from tui.actions.action import STUDY
 from tui.screens.confirm import Choice, ConfirmScreen
-from tui.screens.opening import open_chart, open_compare, open_run
+from tui.screens.opening import copyable, copyables, open_chart, open_compare, open_run
 from tui.screens.pane import PaneScreen
 from tui.screens.runs import update_text
 from tui.study_acts import RunPlan, plan_run, run_study, stop_all, write_report
@@ -364,13 +364,6 @@ class StudyScreen(PaneScreen):
             return
         root, source = self.heats.store_root, self.source
 
-        def read() -> str:
-            folder = Path(tempfile.mkdtemp(prefix="heats-report-"))
-            try:
-                return write_report(root, source, folder)[1].read_text(encoding="utf-8")
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-
         def took(text: str) -> None:
             self._report_text = text
             self.report = report_lines(text, self.size.width, ascii_only=self.heats.ascii_only)
@@ -380,7 +373,7 @@ class StudyScreen(PaneScreen):
             pane.focus()
 
         self.heats.tell("making the report")
-        self.ask("report", "makes the report", read, took)
+        self.ask("report", "makes the report", lambda: _report_text(root, source), took)
 
     def _leave_report(self) -> None:
         self.report, self._report_text = None, ""
@@ -395,12 +388,28 @@ class StudyScreen(PaneScreen):
         else:
             self.dismiss()
 
-    def action_write_report(self) -> None:
+    def action_write_text(self) -> None:
         """Write the report's files and say where they are."""
         if self.heats.refuses():
             return
         root, source = self.heats.store_root, self.source
         self.heats.acts.do("writes the report", lambda: (f"written: {write_report(root, source)[0]}", None))
+
+    def copyables(self) -> list[Any]:
+        """What there is to copy, or to write to a file."""
+        here, pane = self.cell, self.query_one(TextPane)
+        grid = self.query_one(GridView)
+        items = [("f", "what it says so far", pane.text, f"{self.source.label}.txt")]
+        items.append(("m", "the matrix, apart by tabs", grid.as_text(), f"{self.source.label}.tsv"))
+        items.append(("c", "the command", f"heats study run {self.source.label}", f"{self.source.label}.sh"))
+        if here is not None and here.run is not None:
+            items.insert(0, ("i", f"the id of {here.cell.name}", here.run.id, "run.txt"))
+        return copyables(items)
+
+    def readable(self) -> tuple[Any, int]:
+        """What a pager shows: the report, as Markdown."""
+        root, source = self.heats.store_root, self.source
+        return copyable("r", "the report", lambda: _report_text(root, source), f"{source.label}.md"), 1
 
     # Acts
 
@@ -469,3 +478,12 @@ class StudyScreen(PaneScreen):
                 self.heats.acts.do("stops a study", lambda: (stop_all(root, source, now=result == "now"), None))
 
         self.app.push_screen(question, decided)
+
+
+def _report_text(root: Path, source: Source) -> str:
+    """A study's report as Markdown. It is made anew in a folder of its own: reading it changes nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="heats-report-"))
+    try:
+        return write_report(root, source, folder)[1].read_text(encoding="utf-8")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

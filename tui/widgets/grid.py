@@ -139,6 +139,12 @@ class GridView(Widget, can_focus=True):
             next((at for at, item in enumerate(self.columns) if item.key == column), self.column),
         )
 
+    def as_text(self) -> str:
+        """All of it, apart by tabs, nothing cut."""
+        lines = ["\t".join([self.corner, *(column.title for column in self.columns)])]
+        lines += ["\t".join([row.title.strip(), *(_plain(cell).strip() for cell in row.cells)]) for row in self.rows]
+        return "\n".join(lines) + "\n"
+
     # Movement
 
     def move_by(self, rows: int) -> None:
