@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.config.options import Option, list_options
+from engine.config.options import Option, list_options, nearest
 from engine.config.resolve import resolve
 from engine.config.sections import TaskConfig
+from engine.config.tasks import config_class
 from engine.errors import HeatsError
+from engine.launch.actions import LaunchRequest
 from engine.store.paths import default_root
+
+STARTS = ("now", "queue")
+BACKENDS = ("local",)
+MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
@@ -52,24 +58,195 @@ def changed_values(options: Mapping[str, Option], typed: Mapping[str, str]) -> d
 
 
 def check(kind: type[TaskConfig], values: Mapping[str, str]) -> Check:
-    """Try the values against the task's config."""
+    """Try the values against the task's config; a misspelt choice is told the nearest right one."""
     try:
         return Check(slug=resolve(kind, values).slug())
     except HeatsError as error:
         named = re.search(r"`([\w.]+)`", error.message) or re.search(r"\b(\w+(?:\.\w+)+)\b", error.message)
-        return Check(problem=str(error), key=named.group(1) if named else None)
+        key = named.group(1) if named else None
+        option = next((option for option in list_options(kind) if option.key == key), None)
+        near = nearest(values.get(key or "", ""), list(choices_of(option))) if option is not None else None
+        return Check(problem=f"{error}; did you mean `{near}`?" if near else str(error), key=key)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as people write them: `3`, `0 1 2`, `0,1,2`, `0-4`; none for nothing.
+
+    Raises:
+        HeatsError: something in it is no seed, one is given twice, or there are very many.
+    """
+    found: list[int] = []
+    for word in text.replace(",", " ").split():
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
+        if match is None:
+            raise HeatsError(f"`{word}` is no seed", remedy="write 3, or several as 0 1 2 or 0-4")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= MOST_SEEDS:
+            raise HeatsError(f"`{word}` is no range of at most {MOST_SEEDS} seeds", remedy="write it as 0-4")
+        found += range(first, last + 1)
+    twice = next((seed for seed in found if found.count(seed) > 1), None)
+    if twice is not None:
+        raise HeatsError(f"the seed {twice} is given twice", remedy="keep one of them")
+    if len(found) > MOST_SEEDS:
+        raise HeatsError(f"{len(found)} seeds are too many for a form", remedy="write a study file")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a form says, field by field."""
+
+    task: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Options that differ from the task's defaults, without the seed."""
+    seeds: str = ""
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    start: str = ""
+    """now or queue; empty leaves it to the number of seeds."""
+    backend: str = ""
+    notify: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a form begins with instead of the defaults: a run that is cloned, or an arm of a study."""
+
+    title: str
+    task: str
+    values: Mapping[str, str]
+    """By key, as text; only what differs from the task's defaults."""
+    run: str | None = None
+    """The run, if it is one: it becomes the parent."""
+    told: str = ""
+    """What couldn't be taken over."""
+
+
+def starts_queued(filled: Filled) -> bool:
+    """Whether runs wait for a free slot: several seeds do so unless one says otherwise."""
+    if filled.start in STARTS:
+        return filled.start == "queue"
+    try:
+        return len(parse_seeds(filled.seeds)) > 1
+    except HeatsError:
+        return False
+
+
+def check_filled(kind: type[TaskConfig], filled: Filled) -> Check:
+    """Whether the whole form makes runs: its options, seeds, and how they would be started."""
+    try:
+        seeds = parse_seeds(filled.seeds)
+    except HeatsError as error:
+        return Check(problem=str(error), key="seed")
+    found = check(kind, {**filled.values, **({"seed": str(seeds[0])} if seeds else {})})
+    if found.problem:
+        return found
+    if filled.backend not in ("", *BACKENDS):
+        near = "slurm can't be launched on yet" if filled.backend == "slurm" else f"there is no `{filled.backend}`"
+        return Check(problem=f"{near}: runs train on this machine (local)", key="backend")
+    if filled.start and filled.start not in STARTS:
+        return Check(problem=f"`{filled.start}` is no way to start: choose now or queue", key="start")
+    if filled.notify and starts_queued(filled):
+        said = "a run that waits in the queue can't be given a command to notify: set HEATS_NOTIFY, or start it now"
+        return Check(problem=said, key="notify")
+    return found
+
+
+def command_text(filled: Filled, *, root: Path, origin: Origin | None = None) -> str:
+    """The command that does the same as the form; several seeds are a loop of the shell."""
+    seeds = _seeds(filled)
+    words = run_words(filled, seeds[0] if len(seeds) == 1 else None, root=root, origin=origin, any_seed=len(seeds) > 1)
+    if len(seeds) < 2:
+        return command_line(words)
+    return f"for seed in {' '.join(map(str, seeds))}; do {command_line(words)} --seed $seed; done"
+
+
+def run_words(
+    filled: Filled, seed: int | None, *, root: Path, origin: Origin | None = None, any_seed: bool = False
+) -> list[str]:
+    """The command that launches one run of the form.
+
+    Args:
+        filled: what the form says.
+        seed: which seed; None for the task's default one.
+        root: the store's folder.
+        origin: the run that is cloned, if one is.
+        any_seed: leave the seed out: a loop around the command gives it.
+    """
+    values = dict(filled.values)
+    if origin is not None and origin.run is not None:
+        words = ["heats", "clone", origin.run, *changed_words(filled, origin)]
+        default = next((default_text(option) for option in list_options(config_class(filled.task))
+                        if option.key == "seed"), "0")  # fmt: skip
+        wanted = default if seed is None else str(seed)
+        if not any_seed and wanted != origin.values.get("seed", default):
+            words.append(f"seed={wanted}")
+    else:
+        words = command_words(filled.task, values | ({} if seed is None else {"seed": str(seed)}), name="", tags=(),
+                              root=default_root())  # fmt: skip
+    if filled.name:
+        words += ["--name", filled.name]
+    for tag in filled.tags:
+        words += ["--tag", tag]
+    if filled.note:
+        words += ["--note", filled.note]
+    if filled.notify:
+        words += ["--notify", filled.notify]
+    if starts_queued(filled):
+        words.append("--queue")
+    return [*words, *_store_words(root)]
+
+
+def changed_words(filled: Filled, origin: Origin) -> list[str]:
+    """As `key=value`, what the form changes of the run that it clones; what was emptied goes back to its default."""
+    defaults = {option.key: default_text(option) for option in list_options(config_class(filled.task))}
+    keys = [key for key in defaults if key in filled.values or key in origin.values]
+    now = {key: filled.values.get(key, defaults[key]) for key in keys if key != "seed"}
+    return [f"{key}={value}" for key, value in now.items() if value != origin.values.get(key, defaults[key])]
+
+
+def requests_of(filled: Filled, *, root: Path, origin: Origin | None = None) -> list[LaunchRequest]:
+    """The runs that the form describes, one a seed.
+
+    Raises:
+        HeatsError: the seeds make no sense.
+    """
+    seeds: tuple[int | None, ...] = parse_seeds(filled.seeds) or (None,)
+    return [
+        LaunchRequest(
+            task=filled.task,
+            values={**filled.values, **({} if seed is None else {"seed": str(seed)})},
+            name=filled.name or None,
+            tags=filled.tags,
+            note=filled.note,
+            parent=origin.run if origin is not None else None,
+            notify=filled.notify or None,
+            command=tuple(run_words(filled, seed, root=root, origin=origin)),
+        )
+        for seed in seeds
+    ]
+
+
+def _seeds(filled: Filled) -> tuple[int, ...]:
+    try:
+        return parse_seeds(filled.seeds)
+    except HeatsError:
+        return ()
 
 
 def command_words(task: str, values: Mapping[str, str], *, name: str, tags: tuple[str, ...], root: Path) -> list[str]:
-    """The command that does the same as the form."""
+    """The plain command for a new run."""
     words = ["heats", "launch", task, *(f"{key}={value}" for key, value in values.items())]
     if name:
         words += ["--name", name]
     for tag in tags:
         words += ["--tag", tag]
-    if root.absolute() != default_root().absolute():
-        words += ["--runs-dir", str(root)]
-    return words
+    return [*words, *_store_words(root)]
+
+
+def _store_words(root: Path) -> list[str]:
+    return ["--runs-dir", str(root)] if root.absolute() != default_root().absolute() else []
 
 
 def command_line(words: list[str]) -> str:

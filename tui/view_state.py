@@ -46,6 +46,8 @@ class ViewState:
     chart_order: str = ""
     chart_limits: str = ""
     """A group, and the limits of its y axis (nothing for a free one), a tab between them."""
+    drafts: str = ""
+    """What was typed into launch forms and not launched, as JSON (see `tui.form_origins`)."""
 
 
 def state_path(root: Path) -> Path:

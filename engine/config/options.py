@@ -6,6 +6,7 @@ import difflib
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -35,7 +36,13 @@ _KIND_WORDS = {int: "integer", float: "number", bool: "true/false", str: "text"}
 
 def list_options(config_class: type[BaseModel]) -> list[Option]:
     """All options of a config class in the order in which they are declared."""
-    return list(_walk(config_class, config_class(), ""))
+    return list(_options(config_class))
+
+
+@cache
+def _options(config_class: type[BaseModel]) -> tuple[Option, ...]:
+    """Walked once a class: a study resolves a config for each of its cells."""
+    return tuple(_walk(config_class, config_class(), ""))
 
 
 def _walk(model: type[BaseModel], defaults: BaseModel, prefix: str) -> Iterator[Option]:

@@ -17,16 +17,25 @@ from tui.actions.action import CHART
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
 from tui.screens.chart import ChartScreen
+from tui.actions.action import COMPARE, STUDIES, STUDY
+from tui.heats_app import HeatsApp
+from tui.palette import ActionProvider, palette_text
+from tui.screens.compare import CompareScreen
 from tui.screens.help import sheet
 from tui.screens.launch import LaunchScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
+from tui.screens.studies import StudiesScreen
+from tui.screens.study import StudyScreen
 
 SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
     RUNS: RunsScreen,
     RUN: RunScreen,
     LAUNCH: LaunchScreen,
     CHART: ChartScreen,
+    STUDIES: StudiesScreen,
+    STUDY: StudyScreen,
+    COMPARE: CompareScreen,
     APP: HeatsApp,
 }
 
@@ -93,6 +102,10 @@ def test_acts_that_lose_something_are_marked() -> None:
     assert {"stop", "prune", "delete"} <= {action.id for action in ACTIONS if action.destructive}
     changing = {"new", "stop", "resume", "submit", "clone", "save_now", "star", "tags", "archive", "delete"}
     assert changing | {"rewind", "prune", "fix"} <= {action.id for action in ACTIONS if action.changes}
+    assert {action.id for action in ACTIONS if action.destructive} == {"stop", "stop_study"}
+    assert {action.id for action in ACTIONS if action.changes} == {
+        "new", "stop", "resume", "submit", "run_study", "redo", "stop_study", "clone_compared",
+    }  # fmt: skip
     assert asyncio.iscoroutinefunction(HeatsApp.action_quit)
 
 

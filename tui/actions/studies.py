@@ -2,6 +2,61 @@
 
 from __future__ import annotations
 
-from tui.actions.action import Action
+from tui.actions import application, moving
+from tui.actions.action import COMPARE, STUDIES, STUDY, Action
 
-ACTIONS: tuple[Action, ...] = ()
+_STUDIES, _STUDY = frozenset({STUDIES}), frozenset({STUDY})
+# `l` is right wherever nothing else means it.
+_L_IS_RIGHT = any("l" in action.keys for action in moving.ACTIONS)
+# What writes to a file on all screens writes the report here.
+_W_WRITES = any("W" in action.keys for action in application.ACTIONS)
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "open_study", ("enter",), "Open", "Open the study: its matrix, its verdict so far.", "open_study", _STUDIES,
+        "Studies", footer=3,
+    ),
+    Action("read_studies", ("r",), "Read again", "Read all study files again.", "read_again", _STUDIES, "Studies",
+           footer=4),
+    Action(
+        "open_cell", ("enter",), "Open the run", "Open the run of the cell under the cursor.", "open_cell", _STUDY,
+        "Study", footer=3, short="Open",
+    ),
+    Action(
+        "run_study", ("r",), "Run what is missing",
+        "Queue every missing cell and start as many as may run at once. Says how many and how long, and asks.",
+        "run_missing", _STUDY, "Study", changes=True, footer=4, short="Run",
+    ),
+    Action(
+        "redo", ("R",), "Train anew", "Train a cell, its arm, or all that failed, are suspect or stopped, anew. Asks.",
+        "redo", _STUDY, "Study", changes=True, footer=6, short="Redo",
+    ),
+    Action(
+        "stop_study", ("s",), "Stop all", "Stop all runs of the study and take the rest out of the queue. Asks.",
+        "stop_study", _STUDY, "Study", destructive=True, changes=True, footer=5, short="Stop all",
+    ),
+    Action("preset", ("p",), "Next preset", "The next of the file's presets, such as smoke.", "next_preset", _STUDY,
+           "Study", footer=7, short="Preset"),
+    Action("report", ("t",), "Report", "The report to read here; Esc leaves it.", "show_report", _STUDY, "Study",
+           footer=8),
+    *(() if _W_WRITES else (
+        Action("write_report", ("W",), "Write the report", "Write report.html and report.md, and say where.",
+               "write_text", _STUDY, "Study"),
+    )),
+    Action("mark_cell", ("space",), "Mark", "Mark the cell, or unmark it.", "mark_cell", _STUDY, "Study", footer=9),
+    Action("unmark_cells", ("u",), "Unmark all", "Unmark all cells.", "unmark_cells", _STUDY, "Study"),
+    Action("overlay_cells", ("o",), "Overlay curves",
+           "The curves of the marked cells in one chart; without marks, of all arms with this seed.",
+           "overlay", _STUDY, "Study", footer=10, short="Overlay"),
+    Action("compare_cells", ("d",), "Compare",
+           "Compare the runs of the marked cells; without marks, of all arms with this seed.",
+           "compare", _STUDY, "Study", footer=11),
+    Action("cell_metric", ("m",), "Next metric", "Show another metric in the matrix.", "next_metric(1)", _STUDY,
+           "Study"),
+    Action("cell_metric_back", ("M",), "Previous metric", "Show the metric before in the matrix.", "next_metric(-1)",
+           _STUDY, "Study"),
+    *(() if _L_IS_RIGHT else (
+        Action("next_column", ("l",), "Next column", "One column to the right.", "sideways(1)",
+               frozenset({STUDIES, STUDY, COMPARE})),
+    )),
+)  # fmt: skip

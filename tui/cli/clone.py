@@ -10,8 +10,8 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from tui.cli.launch import print_resolved
-from tui.cli.options import AsJson, Bell, Follow, Notify, RunName, RunsDir, the_run
-from tui.cli.started import report_started
+from tui.cli.options import AsJson, Bell, Follow, Notify, Queue, RunName, RunsDir, the_run
+from tui.cli.started import report_queued, report_started
 
 
 def command(
@@ -23,6 +23,7 @@ def command(
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; may be repeated.")] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
+    queue: Queue = False,
     notify: Notify = None,
     follow: Follow = None,
     bell: Bell = False,
@@ -53,5 +54,8 @@ def command(
     )  # fmt: skip
     if dry_run:
         print_resolved(request, as_json)
+        return
+    if queue:
+        report_queued(found.folder.parent, request, follow, as_json, bell=bell)
         return
     report_started(launch(found.folder.parent, request), follow, as_json, bell=bell)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,23 +13,13 @@ from tui.cli.changes import word
 from tui.cli.options import AsJson, RunNames, RunsDir, find_runs, the_store
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import columns, complain, print_json, safe
+from tui.comparing import Compared, letters, option_keys, read_compared
 
 if TYPE_CHECKING:
     from engine.store.paths import RunPaths
-    from engine.store.summary import RunSummary
 
 _MOST = 702
 _NAME_WIDTH, _VALUE_WIDTH = 24, 14
-_MISSING = object()
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One run of the comparison: its summary, every option in effect, and its seconds of training."""
-
-    summary: RunSummary
-    options: dict[str, Any]
-    seconds: float
 
 
 def command(
@@ -48,7 +36,10 @@ def command(
     if not 2 <= len(found) <= _MOST:
         what = "one run alone has nothing to compare with" if len(found) == 1 else f"{len(found)} runs are too many"
         raise HeatsError(what, remedy=f"name 2 to {_MOST} runs")
-    compared = [_read(run) for run in found]
+    compared = [read_compared(run) for run in found]
+    for item in compared:
+        if item.note:
+            complain(f"note: {item.note}")
     keys = option_keys([item.options for item in compared], everything=all_keys)
     parted = _parted(*found) if len(found) == 2 else None
     if as_json:
@@ -58,36 +49,6 @@ def command(
     _print(compared, keys)
     if parted:
         print(f"\n{parted[1]}")
-
-
-def option_keys(options: Sequence[dict[str, Any]], *, everything: bool = False) -> list[str]:
-    """The options in which runs differ, or all of them, in the order of the first run that has them."""
-    keys = list(dict.fromkeys(key for values in options for key in values))
-    differ = [key for key in keys if len({repr(values.get(key, _MISSING)) for values in options}) > 1]
-    return keys if everything else differ
-
-
-def _read(run: RunPaths) -> Compared:
-    import numpy as np
-
-    from engine.config.resolve import flatten, read_yaml_file
-    from engine.store.stored_config import effective_config
-    from engine.store.summary import summarize
-    from engine.study.curves import history, training_seconds
-
-    summary = summarize(run, events=False)
-    if summary is None:
-        raise HeatsError("is just being made", place=run.id)
-    try:
-        options = flatten(effective_config(run).model_dump())
-    except HeatsError as error:
-        complain(f"note: options of {run.id} are compared as stored: {error}")
-        try:
-            options = read_yaml_file(run.config)
-        except HeatsError:
-            options = {}
-    told = history(run)
-    return Compared(summary, options, float(training_seconds(told, np.asarray([told.last_step]))[0]))
 
 
 def _parted(first: RunPaths, second: RunPaths) -> tuple[dict[str, Any] | None, str]:
@@ -103,13 +64,8 @@ def _to_json(item: Compared, keys: Sequence[str]) -> dict[str, Any]:
     return item.summary.to_json() | {"seconds": item.seconds, "options": options}
 
 
-def _letters(index: int) -> str:
-    alphabet = string.ascii_uppercase
-    return alphabet[index] if index < 26 else _letters(index // 26 - 1) + alphabet[index % 26]
-
-
 def _print(compared: Sequence[Compared], keys: Sequence[str]) -> None:
-    names = [_letters(index) for index in range(len(compared))]
+    names = [letters(index) for index in range(len(compared))]
     for name, item in zip(names, compared, strict=True):
         print(f"{name}  {safe(item.summary.id)}")
     width = columns()

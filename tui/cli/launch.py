@@ -11,8 +11,8 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from engine.store.paths import default_root
-from tui.cli.options import AsJson, Bell, Follow, Notify, RunsDir
-from tui.cli.started import report_started
+from tui.cli.options import AsJson, Bell, Follow, Notify, Queue, RunsDir
+from tui.cli.started import report_queued, report_started
 from tui.cli.terminal import print_json
 
 
@@ -28,6 +28,7 @@ def command(
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; may be repeated.")] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
+    queue: Queue = False,
     notify: Notify = None,
     follow: Follow = None,
     bell: Bell = False,
@@ -46,6 +47,9 @@ def command(
     )  # fmt: skip
     if dry_run:
         print_resolved(request, as_json)
+        return
+    if queue:
+        report_queued(default_root(runs_dir), request, follow, as_json, bell=bell)
         return
     report_started(launch(default_root(runs_dir), request), follow, as_json, bell=bell)
 

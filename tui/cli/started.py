@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
-from engine.launch.actions import Started
+from engine.launch.actions import LaunchRequest, Started
 from tui.cli.follow import exit_code, follow
 from tui.cli.show import summary_of
 from tui.cli.terminal import complain, hint, is_terminal, print_json
@@ -30,6 +32,29 @@ def report_started(started: Started, wanted: bool | None, as_json: bool, *, bell
     if as_json:
         print_json(ended.to_json())
     raise typer.Exit(exit_code(ended))
+
+
+def report_queued(
+    root: Path, request: LaunchRequest, wanted: bool | None, as_json: bool, *, bell: bool = False
+) -> None:
+    """Queue a run; what is said where it starts at once is the same as without the queue.
+
+    Raises:
+        HeatsError: a bad config, or a folder that is no store.
+        MachineError: the store can't be written.
+    """
+    from engine.launch.submit import submit
+
+    done = submit(root, [request], queue=True)
+    if done.started:
+        report_started(done.started[0], wanted, as_json, bell=bell)
+        return
+    run = done.waiting[0]
+    if as_json:
+        print_json(summary_of(run).to_json())
+    else:
+        print(run.id)
+    hint("it waits in the queue: `heats queue list` says for what")
 
 
 def complain_of(started: Started) -> None:

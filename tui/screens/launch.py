@@ -1,8 +1,9 @@
-"""The form for a new run, generated from the task's options and checked at each key."""
+"""The form for new runs, generated from the task's options and checked at each key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from textual import events, on
@@ -11,79 +12,83 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Button, Input, Static
 
-from engine.config.options import Option
+from engine.config.options import nearest
 from engine.config.tasks import config_class, task_packages
+from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest
+from tui import form_origins
 from tui.actions import LAUNCH, bindings
 from tui.launch_form import (
+    BACKENDS,
+    STARTS,
     Check,
+    Filled,
+    Origin,
     changed_values,
-    check,
-    choices_of,
-    command_line,
-    command_words,
-    default_text,
-    hint,
+    check_filled,
+    command_text,
     options_by_section,
+    requests_of,
+    starts_queued,
 )
+from tui.screens.opening import copy_text
 from tui.screens.pane import HeatsScreen
+from tui.screens.pick import PickScreen
 from tui.screens.runs import update_text
+from tui.widgets.form_field import Field, OptionField
 from tui.widgets.key_bar import KeyBar
 
+__all__ = ["Field", "LaunchScreen", "OptionField"]
 
-class Field(Input):
-    """One line to type into. Space walks through the choices where there are any."""
-
-    def __init__(self, label: str, hint_text: str, *, placeholder: str = "", choices: tuple[str, ...] = ()) -> None:
-        super().__init__(placeholder=placeholder, compact=True, select_on_focus=False)
-        self.label = label
-        self.hint_text = hint_text
-        self.choices = choices
-        self.label_widget = Static(label, classes="label", markup=False)
-        self.heading: Static | None = None
-        """The title of the section that it stands in."""
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key == "space" and self.choices:
-            event.stop()
-            event.prevent_default()
-            now = self.value or self.placeholder
-            at = self.choices.index(now) if now in self.choices else -1
-            self.value = self.choices[(at + 1) % len(self.choices)]
-            self.cursor_position = len(self.value)
-
-
-class OptionField(Field):
-    """The field of one option of the task."""
-
-    def __init__(self, option: Option) -> None:
-        super().__init__(
-            option.key.rpartition(".")[2], hint(option), placeholder=default_text(option), choices=choices_of(option)
-        )
-        self.option = option
+_RUN_FIELDS = (
+    ("name", "A name for the run; without one it is made of what matters in its config."),
+    ("tags", "Words to find it by, apart by spaces."),
+    ("note", "A note to yourself."),
+    ("start", "now: at once, whatever else runs. queue: when a slot of this machine is free. Space changes."),
+    ("backend", "Where it trains: on this machine (local). Slurm can't be launched on yet."),
+    ("notify", "A command that is told of alerts and of the end; else HEATS_NOTIFY. `heats notify` shows examples."),
+)
+_CHOICES = {"start": STARTS, "backend": BACKENDS}
 
 
 class LaunchScreen(HeatsScreen):
-    """A new run of a task."""
+    """New runs of a task.
+
+    Args:
+        task: which; the first there is, unless a run is cloned.
+        clone_of: the id of a run whose options fill the form and which becomes the parent.
+    """
 
     CSS_PATH = "launch.tcss"
     WHERE = LAUNCH
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LAUNCH)]
 
-    def __init__(self, task: str | None = None) -> None:
+    def __init__(self, task: str | None = None, *, clone_of: str | None = None) -> None:
         super().__init__()
-        tasks = tuple(task_packages())
-        self.task_name = task or (tasks[0] if tasks else "")
-        self.kind = config_class(self.task_name)
-        self.sections = options_by_section(self.kind)
-        self.options = {option.key: option for options in self.sections.values() for option in options}
+        self.tasks = tuple(task_packages())
+        self.clone_of = clone_of
+        self.origin: Origin | None = None
         self.outcome = Check()
         self.busy = False
-        self._tasks = tasks
+        self._draft: str | None = None
+        """Under what is typed is kept; None until the form shows what it begins with."""
+        self._before: dict[str, str] | None = None
+        self._slots = ""
+        self._use(task or (self.tasks[0] if self.tasks else ""))
+
+    def _use(self, task: str) -> None:
+        self.task_name = task
+        self.kind = config_class(task)
+        self.sections = options_by_section(self.kind)
+        self.options = {option.key: option for options in self.sections.values() for option in options}
 
     def compose(self) -> ComposeResult:
-        yield Static(f"New run of {self.task_name}: {self.kind.summary}", id="title", markup=False)
-        yield Input(id="find", placeholder="show options that hold this text; Enter to go on", compact=True)
+        if self.clone_of is not None:
+            run = self.heats.tracker.find(self.clone_of)
+            if run is not None and run.task in self.tasks:
+                self._use(run.task)
+        yield Static(id="title", markup=False)
+        yield Input(id="find", placeholder="show options that hold this text, or set one: KEY=VALUE", compact=True)
         with VerticalScroll(id="form", can_focus=False):
             heading: Static | None = None
             for field in self._made():
@@ -101,10 +106,10 @@ class LaunchScreen(HeatsScreen):
 
     def _made(self) -> Iterator[Field]:
         """The fields of the run itself, then those of the task's options."""
-        if len(self._tasks) > 1:
-            yield Field("task", "Kind of training. Space changes.", placeholder=self.task_name, choices=self._tasks)
-        yield Field("name", "A name for the run; without one it is made of what matters in its config.")
-        yield Field("tags", "Words to find it by, apart by spaces.")
+        if len(self.tasks) > 1 and self.clone_of is None:
+            yield Field("task", "Kind of training. Space changes.", placeholder=self.task_name, choices=self.tasks)
+        for label, text in _RUN_FIELDS:
+            yield Field(label, text, choices=_CHOICES.get(label, ()), key=f"run {label}")
         for section, options in self.sections.items():
             heading = Static(section, classes="section", markup=False) if section else None
             for option in options:
@@ -116,31 +121,97 @@ class LaunchScreen(HeatsScreen):
         self.query_one("#find").display = False
         for field in self.query(Input):
             field.cursor_blink = not self.heats.low_bandwidth
-        self._check()
         fields = self._fields()
         first = next((field for field in fields if isinstance(field, OptionField)), fields[0])
         first.focus()
+        self._field("run notify").placeholder = os.environ.get("HEATS_NOTIFY", "") or "nobody"
+        self._field("run backend").placeholder = BACKENDS[0]
+        self._show_title()
+        self.ask("slots", "counts the slots", _free_slots, self._took_slots)
+        if self.clone_of is None:
+            self._begin()
+        else:
+            root, run_id = self.heats.store_root, self.clone_of
+            self.ask("clone", "reads the run's options", lambda: _try(root, run_id), self._took_clone)
+
+    def _took_slots(self, text: str) -> None:
+        self._slots = text
+        self._field("run start").hint_text = f"{dict(_RUN_FIELDS)['start']} {text}"
+
+    def _took_clone(self, found: Origin | str) -> None:
+        if isinstance(found, str) or found.task != self.task_name:
+            said = found if isinstance(found, str) else f"its task {found.task} isn't installed here"
+            self.heats.tell(f"{self.clone_of} can't be cloned: {said}", failed=True)
+            self.dismiss()
+            return
+        self.origin = found
+        self._show_title()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Show what was typed the last time and not launched, else what the form begins with."""
+        key = form_origins.draft_key(self.task_name, self.clone_of)
+        draft = form_origins.read_drafts(self.heats.state.drafts).get(key)
+        self._fill(draft if draft is not None else self._first_values())
+        self._draft = key
+        if draft is not None and draft != self._first_values():
+            self.heats.tell("what was typed here the last time is back; ctrl+l empties the form")
+
+    def _first_values(self) -> dict[str, str]:
+        return dict(self.origin.values) if self.origin is not None else {}
+
+    def _fill(self, values: Mapping[str, str]) -> None:
+        """Put these values into the fields and empty all others."""
+        with self.prevent(Input.Changed):
+            for field in self.query(Field):
+                if field.label != "task" and field.value != values.get(field.key, ""):
+                    field.value = values.get(field.key, "")
+                    field.cursor_position = len(field.value)
+        self._check()
+
+    def typed(self) -> dict[str, str]:
+        """What stands in the fields, by key; empty ones are left out."""
+        return {field.key: field.value for field in self.query(Field) if field.value and field.label != "task"}
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 16, "short")
+        self.set_class(self.size.width < 60, "narrow")
+
+    def _show_title(self) -> None:
+        what = f"Clone of {self.clone_of}" if self.clone_of else f"New run of {self.task_name}: {self.kind.summary}"
+        update_text(self.query_one("#title", Static), what)
 
     def _fields(self) -> list[Field]:
         return [field for field in self.query(Field) if field.display]
 
-    def _text(self, label: str) -> str:
-        found = (field for field in self.query(Field) if field.label == label)
-        return next((field.value.strip() for field in found if not isinstance(field, OptionField)), "")
+    def _field(self, key: str) -> Field:
+        return next(field for field in self.query(Field) if field.key == key)
+
+    # What the form says
 
     def values(self) -> dict[str, str]:
         """What was typed and differs from the defaults, by key."""
         typed = {field.option.key: field.value for field in self.query(OptionField)}
         return changed_values(self.options, typed)
 
-    def request(self) -> LaunchRequest:
-        """The run that the form describes."""
-        values, name, tags = self.values(), self._text("name"), tuple(self._text("tags").split())
-        words = command_words(self.task_name, values, name=name, tags=tags, root=self.heats.store_root)
-        return LaunchRequest(task=self.task_name, values=values, name=name or None, tags=tags, command=tuple(words))
+    def filled(self) -> Filled:
+        """All that the form says."""
+        values, typed = self.values(), {key: text.strip() for key, text in self.typed().items()}
+        seeds = values.pop("seed", "")
+        tags = tuple(typed.get("run tags", "").split())
+        return Filled(
+            self.task_name, values, seeds, name=typed.get("run name", ""), tags=tags,
+            note=typed.get("run note", ""), start=typed.get("run start", ""), backend=typed.get("run backend", ""),
+            notify=typed.get("run notify", ""),
+        )  # fmt: skip
+
+    def requests(self) -> list[LaunchRequest]:
+        """The runs that the form describes.
+
+        Raises:
+            HeatsError: the seeds make no sense.
+        """
+        return requests_of(self.filled(), root=self.heats.store_root, origin=self.origin)
 
     @on(Input.Changed)
     def _changed(self, message: Input.Changed) -> None:
@@ -148,35 +219,63 @@ class LaunchScreen(HeatsScreen):
         if message.input.id == "find":
             self._narrow(message.value)
             return
-        if isinstance(message.input, Field) and message.input.label == "task" and message.value in self._tasks:
+        if isinstance(message.input, Field) and message.input.label == "task" and message.value in self.tasks:
             if message.value != self.task_name:
                 self.app.switch_screen(LaunchScreen(message.value))
             return
         self._check()
 
     def _check(self) -> None:
-        self.outcome = check(self.kind, self.values())
-        for field in self.query(OptionField):
-            wrong = bool(self.outcome.problem) and field.option.key == self.outcome.key
-            field.set_class(wrong, "wrong")
-            field.set_class(bool(field.value), "changed")
-        sign = "x" if self.heats.ascii_only else "✘"
-        good = f"makes a run {self.outcome.slug}"
-        problem = self.query_one("#problem", Static)
-        problem.set_class(bool(self.outcome.problem), "wrong")
-        update_text(problem, f"{sign} {self.outcome.problem}" if self.outcome.problem else good, layout=True)
-        update_text(self.query_one("#command", Static), command_line(list(self.request().command)), layout=True)
+        filled = self.filled()
+        self.outcome = check_filled(self.kind, filled)
+        wrong = self.outcome.key if self.outcome.problem else None
+        for field in self.query(Field):
+            field.set_class(wrong in (field.key, field.label) and wrong is not None, "wrong")
+            changed = bool(field.value) and not (isinstance(field, OptionField) and field.key not in filled.values)
+            changed |= field.key == "seed" and bool(filled.seeds)
+            field.set_class(changed, "changed")
+            field.label_widget.set_class(changed, "changed")
+        self._field("run start").placeholder = "queue" if starts_queued(filled) else "now"
+        self._say(filled)
+        command = command_text(filled, root=self.heats.store_root, origin=self.origin)
+        update_text(self.query_one("#command", Static), command, layout=True)
+        if self._draft is not None:
+            typed = self.typed()
+            kept = typed if typed != self._first_values() else None
+            self.heats.change_state(drafts=form_origins.with_draft(self.heats.state.drafts, self._draft, kept))
+
+    def _say(self, filled: Filled) -> None:
+        """One sentence below the form: what is wrong, else what would be made."""
+        line = self.query_one("#problem", Static)
+        line.set_class(bool(self.outcome.problem), "wrong")
+        if self.outcome.problem:
+            sign = "x" if self.heats.ascii_only else "✘"
+            update_text(line, f"{sign} {self.outcome.problem}", layout=True)
+            return
+        count = len(self.requests())
+        what = f"a run {self.outcome.slug}" if count == 1 else f"{count} runs {self.outcome.slug}"
+        changed = len(filled.values)
+        how = "when a slot is free" if starts_queued(filled) else "at once"
+        differ = "1 option differs" if changed == 1 else f"{changed} options differ"
+        update_text(line, f"makes {what}, {how}; {differ} from the defaults", layout=True)
+
+    # Finding and moving
 
     def _narrow(self, text: str) -> None:
-        wanted = text.strip().lower()
+        wanted = text.strip().lower().partition("=")[0].strip()
         shown: set[Static] = set()
+        found = False
         for field in self.query(Field):
-            fits = wanted in f"{field.label} {field.hint_text}".lower()
+            fits = wanted in f"{field.label} {field.key} {field.hint_text}".lower()
+            found |= fits
             field.display = field.label_widget.display = fits
             if fits and field.heading is not None:
                 shown.add(field.heading)
         for heading in self.query(".section").results(Static):
             heading.display = heading in shown
+        near = None if found else nearest(wanted, list(self.options))
+        told = "" if found else f"no option holds {wanted!r}" + (f"; did you mean {near}?" if near else "")
+        update_text(self.query_one("#hint", Static), told, layout=True)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         if isinstance(event.widget, Field):
@@ -185,11 +284,29 @@ class LaunchScreen(HeatsScreen):
     @on(Input.Submitted)
     def _entered(self, message: Input.Submitted) -> None:
         message.stop()
-        if message.input.id == "find":
-            fields = self._fields()
-            (fields[0] if fields else message.input).focus()
-        else:
+        if message.input.id != "find":
             self.action_next_field()
+            return
+        key, equals, value = message.value.partition("=")
+        if equals:
+            self._set(key.strip(), value.strip())
+            return
+        fields = self._fields()
+        (fields[0] if fields else message.input).focus()
+
+    def _set(self, key: str, value: str) -> None:
+        """Set an option that was written as KEY=VALUE."""
+        found = key if key in self.options else nearest(key, list(self.options))
+        if found is None or (found != key and found.rpartition(".")[2] != key):
+            near = f"; did you mean {found}?" if found else ""
+            update_text(self.query_one("#hint", Static), f"there is no option {key!r}{near}", layout=True)
+            return
+        self.query_one("#find", Input).value = ""
+        self.query_one("#find").display = False
+        field = self._field(found)
+        field.value = value
+        field.cursor_position = len(value)
+        field.focus()
 
     def action_next_field(self) -> None:
         """To the next option."""
@@ -209,6 +326,16 @@ class LaunchScreen(HeatsScreen):
         else:
             fields[0 if direction > 0 else -1].focus()
 
+    def action_next_section(self, direction: int) -> None:
+        """To the first field of another section."""
+        fields = self._fields()
+        firsts = [field for at, field in enumerate(fields) if at == 0 or fields[at - 1].heading is not field.heading]
+        focused = self.focused
+        if not fields or not isinstance(focused, Field) or focused not in fields:
+            return
+        here = max(at for at, field in enumerate(firsts) if fields.index(field) <= fields.index(focused))
+        firsts[(here + direction) % len(firsts)].focus()
+
     def action_find_option(self) -> None:
         """Type which options to show."""
         field = self.query_one("#find", Input)
@@ -225,6 +352,52 @@ class LaunchScreen(HeatsScreen):
             return
         self.dismiss()
 
+    # Filling it anew
+
+    def action_empty_form(self) -> None:
+        """Back to what the form began with."""
+        self._before = self.typed()
+        self._fill(self._first_values())
+        self.heats.tell("the form is as it began; ctrl+r brings back what stood in it")
+
+    def action_bring_back(self) -> None:
+        """What stood in the form before it was emptied or filled anew; once more turns that back."""
+        if self._before is None:
+            self.heats.tell("nothing was emptied or filled anew since the form was opened")
+            return
+        before, self._before = self._before, self.typed()
+        self._fill(before)
+
+    def action_start_from(self) -> None:
+        """Choose an arm of a study whose options to take."""
+        task = self.task_name
+        self.ask("origins", "reads the studies", lambda: form_origins.of_studies(task), self._choose_origin)
+
+    def _choose_origin(self, origins: list[Origin]) -> None:
+        if not origins:
+            self.heats.tell(f"no study of {self.task_name} in experiments/", failed=True)
+            return
+
+        def chosen(at: int | None) -> None:
+            if at is None:
+                return
+            self._before = self.typed()
+            own = {key: text for key, text in self.typed().items() if key.startswith("run ") or key == "seed"}
+            self._fill({**origins[at].values, **own})
+            more = f"; {origins[at].told}" if origins[at].told else ""
+            self.heats.tell(f"options of {origins[at].title}{more}; ctrl+r brings back what stood here")
+
+        words = [" ".join(f"{key}={text}" for key, text in origin.values.items()) for origin in origins]
+        items = [f"{origin.title}  {values}" for origin, values in zip(origins, words, strict=True)]
+        self.app.push_screen(PickScreen(f"Take the options of which arm? ({self.task_name})", items), chosen)
+
+    def action_copy_command(self) -> None:
+        """The equivalent command line to the clipboard."""
+        text = command_text(self.filled(), root=self.heats.store_root, origin=self.origin)
+        copy_text(self.heats, text, "the command")
+
+    # Launching
+
     @on(Button.Pressed, "#submit")
     def action_submit(self) -> None:
         """Launch."""
@@ -232,19 +405,59 @@ class LaunchScreen(HeatsScreen):
             return
         if self.outcome.problem:
             # The sentence stands below the form already: go to what it speaks of.
-            wrong = (field for field in self._fields() if isinstance(field, OptionField))
-            culprit = next((field for field in wrong if field.option.key == self.outcome.key), None)
+            keys = (self.outcome.key, f"run {self.outcome.key}")
+            culprit = next((field for field in self._fields() if field.key in keys), None)
             if culprit is not None:
                 culprit.focus()
             return
         self.busy = True
+        requests, queue, root = self.requests(), starts_queued(self.filled()), self.heats.store_root
         update_text(self.query_one("#problem", Static), "launching", layout=True)
-        self.heats.acts.launch(self.request())
+
+        def act() -> tuple[str, str | None]:
+            from engine.launch.submit import submit
+
+            done = submit(root, requests, queue=queue)
+            ids = [started.run.id for started in done.started]
+            told = []
+            if ids:
+                told.append(f"launched {ids[0]}" if len(ids) == 1 else f"launched {len(ids)} runs: {', '.join(ids)}")
+            if done.waiting:
+                waiting = [run.id for run in done.waiting]
+                told.append(f"queued {waiting[0]}" if len(waiting) == 1 else f"queued {len(waiting)} runs")
+            warnings = dict.fromkeys(warning for started in done.started for warning in started.warnings)
+            return "\n".join([*told, *warnings]), (ids or [run.id for run in done.waiting])[0]
+
+        self.heats.acts.do("launches a run", act)
 
     def launch_ended(self, *, failed: bool) -> None:
         """The launch came back: leave, or stay so that nothing typed is lost."""
         self.busy = False
         if failed:
             self._check()
-        else:
-            self.dismiss()
+            return
+        if self._draft is not None:
+            self.heats.change_state(drafts=form_origins.with_draft(self.heats.state.drafts, self._draft, None))
+        self._draft = None
+        self.dismiss()
+
+
+def _free_slots() -> str:
+    """How many slots are free, in words; nothing where that can't be said."""
+    from engine.launch import slots
+
+    try:
+        every, taken = len(slots.machine_slots()), len(slots.claims())
+    except HeatsError as error:
+        return str(error)
+    return f"Free now: {max(0, every - taken)} of {every}."
+
+
+def _try(root: object, run_id: str) -> Origin | str:
+    """The options of a run, or why they can't be had."""
+    from pathlib import Path
+
+    try:
+        return form_origins.of_run(Path(str(root)), run_id)
+    except HeatsError as error:
+        return str(error)

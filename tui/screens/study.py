@@ -1,0 +1,489 @@
+"""One study: arms by seeds, what they say so far, and the acts that train what is missing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from engine.store.summary import RunSummary
+from tui.actions import bindings
+from tui.actions.action import STUDY
+from tui.screens.confirm import Choice, ConfirmScreen
+from tui.screens.opening import copyable, copyables, open_chart, open_compare, open_run
+from tui.screens.pane import PaneScreen
+from tui.screens.runs import update_text
+from tui.study_acts import RunPlan, plan_run, run_study, stop_all, write_report
+from tui.study_findings import findings, info_line
+from tui.study_questions import cell_line, redo_choices, report_lines, run_question, stop_question
+from tui.study_view import Source, StudyView, arms_and_seeds, cell_text, metrics_of, read_view, trials, with_news
+from tui.widgets.grid import GridColumn, GridRow, GridView
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.text_pane import TextPane
+
+if TYPE_CHECKING:
+    from engine.study.cells import CellState
+
+_LOW = 18
+_COLOURS = {
+    "live": "green", "finished": "blue", "suspect": "yellow", "failed": "red", "stopped": "yellow", "queued": "cyan",
+}  # fmt: skip
+_LOOK_TICKS = 5
+_ADVANCE_TICKS = 20
+
+
+class StudyScreen(PaneScreen):
+    """The matrix of a study's cells, and below it what they say."""
+
+    CSS_PATH = "study.tcss"
+    WHERE = STUDY
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(STUDY)]
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+        self.view: StudyView | None = None
+        self.marked: frozenset[tuple[str, str]] = frozenset()
+        self.metric: str | None = None
+        """Which one the matrix shows, where it isn't the study's own."""
+        self.report: list[Text] | None = None
+        self._report_text = ""
+        self._presets: tuple[str, ...] = ()
+        self._seen: tuple[RunSummary, ...] | None = None
+        self._stale = False
+        self._modified: int | None = None
+        self._ticks = 0
+
+    def compose(self) -> ComposeResult:
+        app = self.heats
+        yield Static(self.source.label, id="title", markup=False)
+        yield Static("reading", id="info", markup=False)
+        yield GridView(ascii_only=app.ascii_only, id="matrix")
+        yield Static(id="cell", markup=False)
+        yield TextPane(id="findings")
+        yield KeyBar(STUDY, read_only=app.read_only)
+
+    def on_mount(self) -> None:
+        self.query_one(GridView).focus()
+        self._read()
+        self._advance()
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < _LOW, "low")
+        if self._report_text:
+            self.report = report_lines(self._report_text, self.size.width, ascii_only=self.heats.ascii_only)
+        self.call_after_refresh(self._show)
+
+    def on_screen_resume(self) -> None:
+        """Back from a run."""
+        if self.view is not None:
+            self._read()
+
+    # Reading
+
+    def _mine(self) -> dict[str, RunSummary]:
+        label = self.source.label
+        return {run.id: run for run in self.heats.tracker.runs or () if run.study == label}
+
+    def _read(self) -> None:
+        if "study" in self._reading:
+            self._stale = True  # what is being read may be older than what changed
+            return
+        self._stale = False
+        root, source, known = self.heats.store_root, self.source, frozenset(self._mine())
+        self.ask("study", "reads the study", lambda: read_view(root, source, known), self._took)
+
+    def _took(self, view: StudyView) -> None:
+        if view.source != self.source:
+            return
+        self.view = view
+        if view.study is not None:
+            self._presets = tuple(view.study.spec.presets)
+        self._show()
+        if self._stale:
+            self._read()
+
+    def tick(self) -> None:
+        """Take in what the study's runs have done, and what became of its file."""
+        self._ticks += 1
+        if self._ticks % _LOOK_TICKS == 0:
+            self._look_at_file()
+        if self._ticks % _ADVANCE_TICKS == 0:
+            self._advance()
+        runs = self.heats.tracker.runs
+        if runs is None or runs is self._seen or self.view is None:
+            return
+        self._seen = runs
+        mine = self._mine()
+        fresh = with_news(self.view, mine) if self.view.runs == frozenset(mine) else None
+        if fresh is None:
+            self._read()
+        elif fresh is not self.view:
+            self.view = fresh
+            self._show_matrix()
+            self._show_cell()
+
+    def _look_at_file(self) -> None:
+        path = self.source.file
+
+        def look() -> int:
+            try:
+                return path.stat().st_mtime_ns
+            except OSError:
+                return -1
+
+        def looked(modified: int) -> None:
+            if self._modified is not None and modified != self._modified:
+                self._read()
+            self._modified = modified
+
+        self.ask("file", "looks at the study's file", look, looked, anew=False)
+
+    def _advance(self) -> None:
+        """Whoever looks also brings the queue on, as on the command line; not where nothing may be changed."""
+        if self.heats.read_only:
+            return
+        root = self.heats.store_root
+
+        def advance() -> None:
+            from tui.cli.studies import advance_quietly
+            from tui.study_view import a_store
+
+            store = a_store(root)
+            if store is not None:
+                advance_quietly(store)
+
+        self.ask("advance", "brings the queue on", advance, lambda _: None, anew=False)
+
+    # Showing
+
+    def panes(self) -> list[Widget]:
+        both: list[Widget] = [self.query_one(GridView), self.query_one(TextPane)]
+        return [pane for pane in both if pane.display]
+
+    def _turn_pane(self, direction: int) -> None:
+        """Where there is room for one pane only, Tab turns from one to the other."""
+        if self.has_class("low") and self.report is None:
+            self.toggle_class("second")
+        super()._turn_pane(direction)
+
+    @property
+    def shown_metric(self) -> str | None:
+        """The metric of the matrix."""
+        study = self.view.study if self.view is not None else None
+        return self.metric or (study.metric if study is not None else None)
+
+    def _show(self) -> None:
+        if not self.is_mounted or self.view is None:
+            return
+        self._show_title()
+        self._show_matrix()
+        self._show_cell()
+        self._show_findings()
+
+    def _show_title(self) -> None:
+        view, ascii_only = self.view, self.heats.ascii_only
+        assert view is not None
+        separator = "  |  " if ascii_only else "  ·  "
+        question = view.study.spec.question if view.study is not None else ""
+        title = [self.source.label, question, "read-only" if self.heats.read_only else ""]
+        update_text(self.query_one("#title", Static), separator.join(part for part in title if part))
+        parts = [] if view.problem else [info_line(view.states, view.counts(), ascii_only=ascii_only)]
+        if self._presets:
+            chosen = self.source.preset
+            names = " ".join(f"[{name}]" if name == chosen else name for name in self._presets)
+            parts.append(f"presets: {names}")
+        if self.shown_metric and not view.problem:
+            parts.append(self.shown_metric)
+        update_text(self.query_one("#info", Static), separator.join(parts))
+
+    def _show_matrix(self) -> None:
+        view, grid = self.view, self.query_one(GridView)
+        assert view is not None
+        study, metric = view.study, self.shown_metric
+        arms, seeds = arms_and_seeds(view.states)
+        if study is not None and study.spec.search is not None:
+            arms = [trial.name for trial in trials(view)]  # the best first
+        places = {(state.cell.arm, state.cell.seed): state for state in view.states}
+        which = study.spec.value if study is not None else "last"
+        rows = []
+        for arm in arms:
+            cells = []
+            for seed in seeds:
+                state = places.get((arm, seed))
+                text = cell_text(state, metric, which, ascii_only=self.heats.ascii_only) if state is not None else ""
+                cells.append(Text(text, _COLOURS.get(state.standing, "") if state is not None else ""))
+            rows.append(GridRow(arm, arm, tuple(cells)))
+        columns = [GridColumn(str(seed), f"seed {seed}") for seed in seeds]
+        grid.show(rows, columns, corner="trial" if study is not None and study.spec.search is not None else "arm")
+        grid.display = self.report is None and not view.problem and not (self._low_second())
+        most = max(3, (self.size.height - 4) * (45 if rows and len(rows) > 6 else 60) // 100)
+        grid.styles.height = "1fr" if self.has_class("low") else min(len(rows) + 1, most)
+
+    def _low_second(self) -> bool:
+        return self.has_class("low") and self.has_class("second")
+
+    @property
+    def cell(self) -> CellState | None:
+        """The cell under the cursor."""
+        chosen = self.query_one(GridView).selected
+        return self._state(chosen) if chosen is not None else None
+
+    def _state(self, place: tuple[str, str]) -> CellState | None:
+        return self.view.state(place[0], int(place[1])) if self.view is not None else None
+
+    def _show_cell(self) -> None:
+        state = self.cell
+        line = self.query_one("#cell", Static)
+        update_text(line, "" if state is None else cell_line(state, self.shown_metric))
+        line.display = self.report is None and bool(state)
+
+    def _show_findings(self) -> None:
+        view, pane = self.view, self.query_one(TextPane)
+        assert view is not None
+        low = self.has_class("low")
+        pane.display = self.report is not None or bool(view.problem) or not low or self.has_class("second")
+        width = pane.size.width or self.size.width
+        if self.report is not None:
+            pane.show(self.report)
+        else:
+            pane.show(findings(view, width, ascii_only=self.heats.ascii_only))
+        if self.focused is None or not self.focused.display:
+            panes = self.panes()
+            if panes:
+                panes[0].focus()
+
+    @on(GridView.Chosen)
+    def _chosen(self, message: GridView.Chosen) -> None:
+        message.stop()
+        self._show_cell()
+
+    # Looking closer
+
+    def action_sideways(self, direction: int) -> None:
+        """From seed to seed in the matrix, else through what is cut on the right."""
+        grid = self.query_one(GridView)
+        if self.focused is grid:
+            grid.move_cell(direction)
+        else:
+            super().action_sideways(direction)
+
+    @on(GridView.Opened)
+    def action_open_cell(self) -> None:
+        """The run of the cell under the cursor."""
+        state = self.cell
+        if state is None:
+            return
+        if state.run is None:
+            self.heats.tell(f"{state.cell.name} has no run yet: r trains what is missing")
+        else:
+            open_run(self.heats, state.run.id)
+
+    def action_mark_cell(self) -> None:
+        """Mark or unmark the cell, and go on to the next."""
+        grid = self.query_one(GridView)
+        if grid.selected is not None:
+            self.marked ^= {grid.selected}
+            grid.set_marked(self.marked)
+
+    def action_unmark_cells(self) -> None:
+        """Unmark all."""
+        self.marked = frozenset()
+        self.query_one(GridView).set_marked(self.marked)
+
+    def _chosen_runs(self) -> list[str]:
+        """The runs of the marked cells; without marks, of all arms with the seed under the cursor."""
+        states: Sequence[CellState | None]
+        if self.marked:
+            order = [(state.cell.arm, str(state.cell.seed)) for state in self.view.states] if self.view else []
+            states = [self._state(place) for place in order if place in self.marked]
+        else:
+            here = self.cell
+            states = [
+                state for state in (self.view.states if self.view else ()) if here and state.cell.seed == here.cell.seed
+            ]
+        return [state.run.id for state in states if state is not None and state.run is not None]
+
+    def action_overlay(self) -> None:
+        """Curves of several cells in one chart."""
+        runs = self._chosen_runs()
+        if not runs:
+            self.heats.tell("none of these cells has a run yet: r trains what is missing")
+        else:
+            open_chart(self.heats, runs, self.shown_metric)
+
+    def action_compare(self) -> None:
+        """Several cells' runs side by side."""
+        runs = self._chosen_runs()
+        if not runs:
+            self.heats.tell("none of these cells has a run yet: r trains what is missing")
+        else:
+            open_compare(self.heats, runs)
+
+    def action_next_metric(self, direction: int) -> None:
+        """Another metric in the matrix."""
+        names = metrics_of(self.view) if self.view is not None else []
+        if not names:
+            self.heats.tell("nothing was logged yet")
+            return
+        at = names.index(self.shown_metric) if self.shown_metric in names else -direction
+        self.metric = names[(at + direction) % len(names)]
+        self._show()
+
+    def action_next_preset(self) -> None:
+        """The next preset; after the last, the study as it is."""
+        if not self._presets:
+            self.heats.tell("the file has no presets")
+            return
+        order: list[str | None] = [None, *self._presets]
+        at = order.index(self.source.preset) if self.source.preset in order else 0
+        preset = order[(at + 1) % len(order)]
+        self.source = Source(self.source.name, self.source.file, preset, self.source.stored)
+        self.view, self.metric, self.marked = None, None, frozenset()
+        self.query_one(GridView).set_marked(self.marked)
+        update_text(self.query_one("#title", Static), f"{self.source.label}: reading")
+        self._asked["study"] = self._asked.get("study", 0) + 1  # an answer about the other preset is out of date
+        self._reading.discard("study")
+        self._read()
+
+    # The report
+
+    def action_show_report(self) -> None:
+        """The report in this screen, or back to the matrix."""
+        if self.report is not None:
+            self._leave_report()
+            return
+        root, source = self.heats.store_root, self.source
+
+        def took(text: str) -> None:
+            self._report_text = text
+            self.report = report_lines(text, self.size.width, ascii_only=self.heats.ascii_only)
+            self._show()
+            pane = self.query_one(TextPane)
+            pane.show(self.report, keep_place=False)
+            pane.focus()
+
+        self.heats.tell("making the report")
+        self.ask("report", "makes the report", lambda: _report_text(root, source), took)
+
+    def _leave_report(self) -> None:
+        self.report, self._report_text = None, ""
+        self._show()
+        self.query_one(TextPane).move_to_start()
+        self.query_one(GridView).focus()
+
+    def action_back(self) -> None:
+        """Out of the report, else back to where one came from."""
+        if self.report is not None:
+            self._leave_report()
+        else:
+            self.dismiss()
+
+    def action_write_text(self) -> None:
+        """Write the report's files and say where they are."""
+        if self.heats.refuses():
+            return
+        root, source = self.heats.store_root, self.source
+        self.heats.acts.do("writes the report", lambda: (f"written: {write_report(root, source)[0]}", None))
+
+    def copyables(self) -> list[Any]:
+        """What there is to copy, or to write to a file."""
+        here, pane = self.cell, self.query_one(TextPane)
+        grid = self.query_one(GridView)
+        items = [("f", "what it says so far", pane.text, f"{self.source.label}.txt")]
+        items.append(("m", "the matrix, apart by tabs", grid.as_text(), f"{self.source.label}.tsv"))
+        items.append(("c", "the command", f"heats study run {self.source.label}", f"{self.source.label}.sh"))
+        if here is not None and here.run is not None:
+            items.insert(0, ("i", f"the id of {here.cell.name}", here.run.id, "run.txt"))
+        return copyables(items)
+
+    def readable(self) -> tuple[Any, int]:
+        """What a pager shows: the report, as Markdown."""
+        root, source = self.heats.store_root, self.source
+        return copyable("r", "the report", lambda: _report_text(root, source), f"{source.label}.md"), 1
+
+    # Acts
+
+    def action_run_missing(self) -> None:
+        """Ask, then queue what is missing."""
+        if self.heats.refuses():
+            return
+        root, source = self.heats.store_root, self.source
+        self.ask("plan", "plans the runs", lambda: plan_run(root, source), self._ask_to_run)
+
+    def _ask_to_run(self, plan: RunPlan) -> None:
+        if plan.label != self.source.label or self.app.screen is not self:
+            return
+        if not (plan.runs or plan.trials or plan.needed or plan.stopped):
+            self.heats.tell(f"nothing of {plan.label} is missing; R trains cells anew")
+            return
+
+        def decided(result: str | None) -> None:
+            if result is not None:
+                self._run((), go_on=result == "go_on")
+
+        self.app.push_screen(run_question(plan), decided)
+
+    def _run(self, redo: Sequence[str], *, go_on: bool = False) -> None:
+        root, source = self.heats.store_root, self.source
+        self.heats.acts.do("runs a study", lambda: (run_study(root, source, redo, go_on=go_on), None))
+
+    def action_redo(self) -> None:
+        """Ask which cells to train anew."""
+        view = self.view
+        if view is None or view.study is None or self.heats.refuses():
+            return
+        choices = redo_choices(view, self.cell, self._marked_cells())
+        if not choices:
+            self.heats.tell("no cell has a run that could be trained anew: r trains what is missing")
+            return
+        missing = view.counts().get("missing", 0)
+        text = ["The earlier runs stay in the store, but count no more."]
+        if missing:
+            text.append(f"The {missing} missing cells begin too.")
+
+        def decided(result: str | None) -> None:
+            if result is not None:
+                self._run(result.split("\n"))
+
+        question = ConfirmScreen(f"Train anew in {self.source.label}?", text, [*choices, Choice("n", "nothing", None)])
+        self.app.push_screen(question, decided)
+
+    def _marked_cells(self) -> list[CellState]:
+        found = [self._state(place) for place in sorted(self.marked)]
+        return [state for state in found if state is not None]
+
+    def action_stop_study(self) -> None:
+        """Ask, then stop all of it."""
+        view = self.view
+        if view is None or self.heats.refuses():
+            return
+        question = stop_question(view)
+        if question is None:
+            self.heats.tell(f"nothing of {self.source.label} runs or waits", failed=True)
+            return
+
+        def decided(result: str | None) -> None:
+            root, source = self.heats.store_root, self.source
+            if result is not None:
+                self.heats.acts.do("stops a study", lambda: (stop_all(root, source, now=result == "now"), None))
+
+        self.app.push_screen(question, decided)
+
+
+def _report_text(root: Path, source: Source) -> str:
+    """A study's report as Markdown. It is made anew in a folder of its own: reading it changes nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="heats-report-"))
+    try:
+        return write_report(root, source, folder)[1].read_text(encoding="utf-8")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
