@@ -72,11 +72,15 @@ class JsonLinesTail:
             except orjson.JSONDecodeError:
                 self.damaged += 1
                 continue
-            step = record.get("step") if isinstance(record, dict) else None
-            if type(step) is int and 0 <= step < 2**63:
+            if self.accepts(record):
                 yield record
             else:
                 self.damaged += 1
+
+    def accepts(self, record: Any) -> bool:
+        """Whether a line's content is a record of this file; others count as damaged."""
+        step = record.get("step") if isinstance(record, dict) else None
+        return type(step) is int and 0 <= step < 2**63
 
 
 @dataclass
