@@ -36,7 +36,7 @@ _HOST = (
     Figure("load", "CPU", "load over a minute", ""),
     Figure("run_cpu_percent", "CPU", "this run (100 % is a core)", "%"),
     Figure("trainer_cpu_percent", "CPU", "its trainer alone", "%"),
-    Figure("memory_used", "Memory", "used", "B", "memory_total"),
+    Figure("memory_used", "Memory", "taken", "B", "memory_total"),
     Figure("memory_total", "Memory", "there is", "B"),
     Figure("run_memory", "Memory", "this run", "B", "memory_total"),
     Figure("trainer_memory", "Memory", "its trainer alone", "B", "memory_total"),
