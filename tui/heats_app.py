@@ -19,6 +19,7 @@ from tui import view_state
 from tui.actions import APP, bindings
 from tui.acts import Acts
 from tui.bell import any_news, wants_bell
+from tui.machine import MachineMemory
 from tui.messages import ActDone, FactsRead, PollEnded, RunRead, RunsListed, SparksRead
 from tui.palette import ActionProvider
 from tui.screens.launch import LaunchScreen
@@ -60,6 +61,7 @@ class HeatsApp(App[None], inherit_bindings=False):
         self.state = view_state.load(view_state.state_path(store_root))
         self.tracker = RunTracker(self, store_root)
         self.acts = Acts(self, store_root)
+        self.machine = MachineMemory(store_root)
         self._save_timer: Timer | None = None
         self._select_next: str | None = None
 

@@ -12,10 +12,13 @@ from textual.screen import Screen
 
 from tests.tui.driving import drive
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
+from tui.actions.action import DOCTOR, MACHINE
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
+from tui.screens.doctor import DoctorScreen
 from tui.screens.help import sheet
 from tui.screens.launch import LaunchScreen
+from tui.screens.machine import MachineScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 
@@ -23,6 +26,8 @@ SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
     RUNS: RunsScreen,
     RUN: RunScreen,
     LAUNCH: LaunchScreen,
+    MACHINE: MachineScreen,
+    DOCTOR: DoctorScreen,
     APP: HeatsApp,
 }
 
@@ -86,6 +91,9 @@ def test_the_palette_has_every_act(store_root: Path) -> None:
 
 
 def test_acts_that_lose_something_are_marked() -> None:
-    assert {action.id for action in ACTIONS if action.destructive} == {"stop"}
-    assert {action.id for action in ACTIONS if action.changes} == {"new", "stop", "resume", "submit"}
+    destructive = {action.id for action in ACTIONS if action.destructive}
+    assert {"stop", "machine_stop", "queue_drop", "doctor_stop", "doctor_fix"} <= destructive
+    changing = {action.id for action in ACTIONS if action.changes}
+    assert {"new", "stop", "resume", "submit", "queue_up", "queue_pause", "doctor_resume"} <= changing
+    assert destructive <= changing
     assert asyncio.iscoroutinefunction(HeatsApp.action_quit)
