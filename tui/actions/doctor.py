@@ -17,7 +17,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "doctor_stop", ("s",), "Stop",
-        "Ask the run to save a checkpoint and end, or end what it left behind. Asks first.", "stop_run", _HERE, "Doctor", destructive=True, changes=True, footer=5,
+        "Ask the run to save a checkpoint and end, or end what it left behind. Asks first.",
+        "stop_run", _HERE, "Doctor", destructive=True, changes=True, footer=5,
     ),
     Action(
         "doctor_fix", ("f",), "Fix checkpoints",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _MARKS = {Severity.ACT: ("✘", "!"), Severity.WARN: ("▲", "^"), Severity.NOTE: ("·", "-")}
 _COLOURS = {Severity.ACT: "red", Severity.WARN: "yellow", Severity.NOTE: "bright_black"}
-_TITLES = ("", "run", "cause", "what", "since")
+_TITLES = ("", "run", "cause", "since", "what")
 _AGAIN_SECONDS = 30
 _MOST_ROWS = 400
 _PROPOSALS = (
@@ -273,12 +273,12 @@ def finding_rows(
     for number, (key, finding) in enumerate(found.items()):
         if number == _MOST_ROWS:
             rest = len(found) - _MOST_ROWS
-            rows.append(Row("more", ("", "", "", f"and {rest:,} more: mend these first, or `heats doctor`", "")))
+            rows.append(Row("more", ("", "", "", "", f"and {rest:,} more: mend these first, or `heats doctor`")))
             break
         mark = _MARKS[finding.severity][1 if ascii_only else 0]
         head = Text(f"{mark} {finding.severity}", _COLOURS[finding.severity])
         since = coarse_age(finding.since, now) if finding.since is not None and finding.since <= now else ""
-        rows.append(Row(key, (head, safe(_whose(finding, runs)), safe(finding.cause), safe(finding.what), since)))
+        rows.append(Row(key, (head, safe(_whose(finding, runs)), safe(finding.cause), since, safe(finding.what))))
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 LOW, NARROW = 20, 70
 _QUEUE_SECONDS = 5
 _QUEUE_TITLES = ("", "run", "study", "for", "why")
-_PROCESS_TITLES = ("process", "pid", "cpu", "memory", "gpu", "for", "command")
+_STUDY = 2
+_PROCESS_TITLES = ("process", "cpu", "memory", "gpu", "for", "pid", "command")
 _MOST_ROWS = 400
 
 
@@ -116,16 +118,21 @@ class MachineScreen(PaneScreen):
         names = {run.id: run.name for run in self.heats.tracker.runs or ()}
         rows = process_rows((*view.processes, *view.foreign), names, ascii_only=self.heats.ascii_only)
         self.query_one("#processes", SmallTable).show(rows)
-        count = len(view.processes)
-        words = f"Processes  {count} of {len({process.run for process in view.processes})} live runs" if count else ""
-        words = words or "Processes  no run has any on this machine"
+        count, runs = len(view.processes), len({process.run for process in view.processes})
+        words = f"Processes: {count}, of {runs} run{'' if runs == 1 else 's'}"
+        words = words if count else "Processes: no run has any on this machine"
         if view.foreign:
             words += f", {len(view.foreign)} foreign on the GPUs"
         update_text(self.query_one("#processes-heading", Static), words)
 
     def _take_queue(self, queue: QueueView) -> None:
         self._queue = queue
-        self.query_one("#queue", SmallTable).show(queue_rows(queue, self._runs(), ascii_only=self.heats.ascii_only))
+        rows = queue_rows(queue, self._runs(), ascii_only=self.heats.ascii_only)
+        titles = _QUEUE_TITLES
+        if not any(row.cells[_STUDY] for row in rows):
+            rows = [replace(row, cells=(*row.cells[:_STUDY], *row.cells[_STUDY + 1 :])) for row in rows]
+            titles = (*titles[:_STUDY], *titles[_STUDY + 1 :])
+        self.query_one("#queue", SmallTable).show(rows, titles)
         self._show_title()
 
     def _runs(self) -> dict[str, RunSummary]:
@@ -314,7 +321,7 @@ def queue_rows(queue: QueueView, runs: dict[str, RunSummary], *, ascii_only: boo
 def _queue_row(
     key: str, head: str, run_id: str, run: RunSummary | None, since: float | None, why: str, study: str | None = None
 ) -> Row:
-    name = f"{run.name} {run_id[-4:]}" if run is not None else run_id
+    name = f"{run.name} {run_id[-4:]}" if run is not None else f"a run {run_id[-4:]}"
     study = run.study if run is not None and study is None else study
     return Row(key, (head, safe(name), safe(study or ""), _age(since), safe(why)))
 
@@ -336,9 +343,9 @@ def process_rows(processes: tuple[Process, ...], names: dict[str, str], *, ascii
         key = f"run {process.run} {process.pid}" if process.run is not None else f"foreign {process.pid}"
         share = "-" if process.cpu_percent is None else f"{process.cpu_percent:.0f} %"
         cells = (
-            safe(what), str(process.pid), share, format.size(process.memory),
+            safe(what), share, format.size(process.memory),
             format.size(process.gpu_memory) if process.gpu_memory else "-",
-            _age(process.since), _command(process),
+            _age(process.since), str(process.pid), _command(process),
         )  # fmt: skip
         rows.append(Row(key, cells))
     return rows
