@@ -75,6 +75,10 @@ class Acts:
             act: called in a thread; gives what to tell, and the run that it was about, if any.
         """
 
+        if getattr(self.app, "read_only", False):  # refused before already; whatever forgot to ends here
+            self.app.post_message(ActDone("nothing is changed here: heats was opened with --read-only", failed=True))
+            return
+
         def work() -> None:
             try:
                 told, run_id = act()

@@ -26,6 +26,10 @@ class ViewState:
     log_y: bool = False
     smoothing: float = 0.0
     follow: bool = True
+    theme: str = ""
+    """`dark`, `light` or `contrast`; empty while none was chosen."""
+    hinted: bool = False
+    """Whether it was said once that there is a mode for slow links."""
 
 
 def state_path(root: Path) -> Path:

@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.errors import HeatsError
+from tui.actions import rebind
 from tui.actions.action import CHECKPOINTS, DOCTOR, MACHINE, RUNS, STUDIES
 from tui.screens.help import HelpScreen
 
@@ -71,6 +72,7 @@ class HeatsScreen(Screen[Any]):
         self._asked: dict[str, int] = {}
         self._takers: dict[str, Callable[[Any], None]] = {}
         self._reading: set[str] = set()
+        rebind(self._bindings, self.WHERE)
 
     @property
     def heats(self) -> HeatsApp:
