@@ -115,7 +115,7 @@ class HeatsApp(App[None], inherit_bindings=False):
 
     def _tick(self) -> None:
         """The one clock: only the screen that is shown hears it."""
-        if isinstance(self.screen, HeatsScreen) and self.screen.is_mounted:
+        if self.is_running and isinstance(self.screen, HeatsScreen) and self.screen.is_mounted:
             self.screen.tick()
 
     # Themes

@@ -29,13 +29,16 @@ THEMES = (
     Theme(
         name=theme_named("dark"), dark=True, primary="#0072b2", secondary="#56b4e9", accent="#e69f00",
         warning="#e69f00", error="#e8743b", success="#009e73", foreground="#e4e4e4", background="#121212",
-        surface="#1b1b1b", panel="#262626", variables={"text-error": "#ff8f5a"},
+        surface="#1b1b1b", panel="#262626", variables={"text-error": "#ff8f5a", "text-muted": "#a4a4a4"},
     ),
     Theme(
         name=theme_named("light"), dark=False, primary="#0072b2", secondary="#00598c", accent="#8a5a00",
         warning="#8a5a00", error="#a63d00", success="#00664a", foreground="#1c1c1c", background="#fafafa",
         surface="#f0f0f0", panel="#e2e2e2",
-        variables={"text-accent": "#7a4f00", "text-error": "#a63d00", "text-warning": "#7a4f00"},
+        variables={
+            "text-accent": "#7a4f00", "text-error": "#a63d00", "text-warning": "#7a4f00", "text-muted": "#595959",
+            "panel-lighten-1": "#a8a8a8",
+        },
     ),
     Theme(
         name=theme_named("contrast"), dark=True, primary="#f0e442", secondary="#56b4e9", accent="#f0e442",
