@@ -79,6 +79,10 @@ class Acts:
             then: called in the app's own thread when it is over, well or not; the screen may have gone by then.
         """
 
+        if getattr(self.app, "read_only", False):  # refused before already; whatever forgot to ends here
+            self.app.post_message(ActDone("nothing is changed here: heats was opened with --read-only", failed=True))
+            return
+
         def work() -> None:
             try:
                 told, run_id = act()

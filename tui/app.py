@@ -17,7 +17,9 @@ _LOW_BANDWIDTH = {
 }
 
 
-def run_app(store_root: Path, *, read_only: bool, low_bandwidth: bool, ascii_only: bool, mouse: bool) -> None:
+def run_app(
+    store_root: Path, *, read_only: bool, low_bandwidth: bool, ascii_only: bool, mouse: bool, theme: str | None = None
+) -> None:
     """Open the app on a store, which may not exist yet, and stay until it is closed.
 
     Args:
@@ -26,6 +28,7 @@ def run_app(store_root: Path, *, read_only: bool, low_bandwidth: bool, ascii_onl
         low_bandwidth: for slow links: nothing is animated, fewer colours, the table scrolls by half pages.
         ascii_only: no glyphs beyond ASCII.
         mouse: take the mouse; without it the terminal's own selection works.
+        theme: `dark`, `light` or `contrast`; else as chosen last.
     """
     if low_bandwidth:
         for name, value in _LOW_BANDWIDTH.items():
@@ -33,8 +36,12 @@ def run_app(store_root: Path, *, read_only: bool, low_bandwidth: bool, ascii_onl
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)  # exported, they would stand above the terminal's real size, after each resize too
     from tui.heats_app import HeatsApp
+    from tui.keymap import load
 
-    HeatsApp(store_root, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only).run(mouse=mouse)
+    app = HeatsApp(
+        store_root, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only, theme=theme, keymap=load()
+    )
+    app.run(mouse=mouse)
 
 
 def __getattr__(name: str) -> Any:

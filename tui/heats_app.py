@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import on
+from rich.terminal_theme import TerminalTheme
+from textual import events, on
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.dom import DOMNode
 from textual.timer import Timer
+from textual.widgets import Input
 from textual.worker import Worker, WorkerState
 
 from engine.errors import HeatsError
 from tui import view_state
-from tui.actions import APP, bindings
+from tui.actions import APP, actions_of, bindings, rebind, use_keys
 from tui.acts import Acts
 from tui.bell import any_news, wants_bell
+from tui.keymap import NO_KEYMAP, Keymap
+from tui.machine import MachineMemory
 from tui.messages import ActDone, FactsRead, PollEnded, RunRead, RunsListed, SparksRead
 from tui.palette import ActionProvider
 from tui.screens.launch import LaunchScreen
 from tui.screens.pane import HeatsScreen
 from tui.screens.runs import RunsScreen
+from tui.themes import TERMINAL_THEMES, THEME_NAMES, first_theme, register, theme_named
 from tui.tracker import PERIOD_SECONDS, RunTracker
 
 _SAVE_AFTER_SECONDS = 0.4
@@ -37,6 +45,8 @@ class HeatsApp(App[None], inherit_bindings=False):
         read_only: refuse whatever would change the store.
         low_bandwidth: for slow links: nothing moves by itself, the table scrolls by half pages.
         ascii_only: no glyphs beyond ASCII.
+        theme: `dark`, `light` or `contrast`; else as chosen last.
+        keymap: the user's own keys; else the usual ones.
     """
 
     TITLE = "heats"
@@ -46,20 +56,35 @@ class HeatsApp(App[None], inherit_bindings=False):
     CSS_PATH = "app.tcss"
 
     def __init__(
-        self, store_root: Path, *, read_only: bool = False, low_bandwidth: bool = False, ascii_only: bool = False
+        self,
+        store_root: Path,
+        *,
+        read_only: bool = False,
+        low_bandwidth: bool = False,
+        ascii_only: bool = False,
+        theme: str | None = None,
+        keymap: Keymap = NO_KEYMAP,
     ) -> None:
+        use_keys(keymap.keys)
         no_color = bool(os.environ.get("NO_COLOR"))
         # With NO_COLOR only an ANSI theme drops the colour codes; the others turn grey.
         super().__init__(ansi_color=True if no_color else None)
-        if no_color:
-            self.theme = "ansi-dark"
+        rebind(self._bindings, APP)
+        self.colourless = no_color
+        self._theme_given = theme is not None
+        self.keymap = keymap
         self.store_root = store_root
         self.read_only = read_only
         self.low_bandwidth = low_bandwidth
         self.ascii_only = ascii_only
         self.state = view_state.load(view_state.state_path(store_root))
+        if theme is not None:
+            self.state = replace(self.state, theme=theme)
+        register(self)
+        self._wear_theme()
         self.tracker = RunTracker(self, store_root)
         self.acts = Acts(self, store_root)
+        self.machine = MachineMemory(store_root)
         self._save_timer: Timer | None = None
         self._select_next: str | None = None
 
@@ -69,12 +94,54 @@ class HeatsApp(App[None], inherit_bindings=False):
             self.animation_level = "none"
         self.push_screen(RunsScreen())
         self.tracker.start()
+        if self._theme_given:
+            self._save_state()
         self.set_interval(PERIOD_SECONDS, self._tick)
+        for problem in self.keymap.problems:
+            self.tell(problem, failed=True)
+        self._offer_low_bandwidth()
+
+    def _offer_low_bandwidth(self) -> None:
+        """Once, to whoever comes over SSH."""
+        if os.environ.get("SSH_CONNECTION") and not self.low_bandwidth and not self.state.hinted:
+            self.tell("over a slow link? `heats --low-bandwidth` sends less")
+            self.change_state(hinted=True)
+
+    @on(events.DescendantFocus)
+    def _calm_cursor(self, event: events.DescendantFocus) -> None:
+        """On a slow link no cursor blinks: each blink is sent."""
+        if self.low_bandwidth and isinstance(event.widget, Input):
+            event.widget.cursor_blink = False
 
     def _tick(self) -> None:
         """The one clock: only the screen that is shown hears it."""
-        if isinstance(self.screen, HeatsScreen) and self.screen.is_mounted:
+        if self.is_running and isinstance(self.screen, HeatsScreen) and self.screen.is_mounted:
             self.screen.tick()
+
+    # Themes
+
+    def _wear_theme(self) -> None:
+        name = self.state.theme if self.state.theme in THEME_NAMES else first_theme()
+        self.theme = "ansi-dark" if self.colourless else theme_named(name)
+
+    @property
+    def ansi_theme(self) -> TerminalTheme:
+        """What the terminal's own colours look like: statuses and logs name them."""
+        return TERMINAL_THEMES.get(self.theme) or super().ansi_theme
+
+    def action_theme(self, name: str) -> None:
+        """Wear a theme from now on."""
+        if self.colourless:
+            self.tell("NO_COLOR is set: no theme has colours", failed=True)
+            return
+        self.change_state(theme=name)
+        self._wear_theme()
+
+    def action_next_theme(self) -> None:
+        """Dark, light, high contrast, and round."""
+        now = self.theme.rpartition("-")[2]
+        at = THEME_NAMES.index(now) if now in THEME_NAMES else -1
+        self.action_theme(THEME_NAMES[(at + 1) % len(THEME_NAMES)])
 
     # View state
 
@@ -159,6 +226,23 @@ class HeatsApp(App[None], inherit_bindings=False):
         if self.read_only:
             self.tell("nothing is changed here: heats was opened with --read-only", failed=True)
         return self.read_only
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Do an act, unless it changes something and nothing may be changed: by key, palette or mouse alike."""
+        if self.read_only and self._changes(action):
+            return self.refuses()
+        return await super().run_action(action, default_namespace, namespaces)
+
+    def _changes(self, action: str | ActionParseResult) -> bool:
+        handler = action if isinstance(action, str) else action[1]
+        name = handler.partition("(")[0].rpartition(".")[2]
+        where = getattr(self.screen, "WHERE", APP)
+        return any(act.changes and act.handler.partition("(")[0] == name for act in actions_of(where))
 
     async def action_quit(self) -> None:
         """Close the app and say how many runs go on."""

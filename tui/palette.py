@@ -39,7 +39,7 @@ class ActionProvider(Provider):
 
 def palette_text(action: Action) -> str:
     """An act in the palette: its label and its keys."""
-    return f"{action.label}  ({action.shown_keys})"
+    return f"{action.label}  ({action.shown_keys})" if action.keys else action.label
 
 
 def _runner(provider: ActionProvider, action: str) -> Callable[[], object]:

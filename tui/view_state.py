@@ -48,6 +48,10 @@ class ViewState:
     """A group, and the limits of its y axis (nothing for a free one), a tab between them."""
     drafts: str = ""
     """What was typed into launch forms and not launched, as JSON (see `tui.form_origins`)."""
+    theme: str = ""
+    """`dark`, `light` or `contrast`; empty while none was chosen."""
+    hinted: bool = False
+    """Whether it was said once that there is a mode for slow links."""
 
 
 def state_path(root: Path) -> Path:

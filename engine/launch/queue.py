@@ -205,6 +205,56 @@ def _note_refusal(store: Store, item: Waiting, error: HeatsError) -> None:
     queue.rewrite(store.run(item.run), entry)
 
 
+def orders_after_move(waiting: Sequence[tuple[str, float]], run: str, place: int) -> dict[str, float]:
+    """What a move changes: the new `order` of the runs that need one. Pure.
+
+    Args:
+        waiting: ids and orders, in the order of the queue.
+        run: which one is moved; it is among them.
+        place: where to, 0 in front; past either end means that end.
+    """
+    others = [(name, order) for name, order in waiting if name != run]
+    place = min(max(place, 0), len(others))
+    if [name for name, _ in waiting].index(run) == place:
+        return {}
+    if place == 0:
+        return {run: others[0][1] - 1}
+    if place == len(others):
+        return {run: others[-1][1] + 1}
+    before, after = others[place - 1][1], others[place][1]
+    middle = (before + after) / 2
+    if before < middle < after:
+        return {run: middle}
+    # No room between them: they were queued in the same instant. All behind go one further on.
+    moved = {run: before + 1}
+    return moved | {name: max(order, before + 1) + 1 + at for at, (name, order) in enumerate(others[place:])}
+
+
+def move_to(store: Store, run: str, place: int) -> tuple[int, int]:
+    """Move a waiting run to another place in the queue.
+
+    Args:
+        place: 0 in front; past either end means that end.
+
+    Returns its place now, from 1, and how many wait.
+
+    Raises:
+        HeatsError: it doesn't wait, or somebody else is at the queue.
+        MachineError: a run's folder can't be written.
+    """
+    with queue.alone(store) as held:
+        if not held:
+            raise HeatsError("somebody else is at the queue", remedy="try again in a moment")
+        now = [(item.run, item.entry.order) for item in waiting(store)]
+        names = [name for name, _ in now]
+        if run not in names:
+            raise HeatsError("it doesn't wait in the queue", place=run)
+        place = min(max(place, 0), len(names) - 1)
+        for name, order in orders_after_move(now, run, place).items():
+            queue.move(store.run(name), order)
+        return place + 1, len(names)
+
+
 def pause(store: Store, reason: str = "by a person") -> None:
     """Start nothing more; what runs goes on.
 

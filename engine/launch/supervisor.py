@@ -302,7 +302,9 @@ class _Figures:
             assert isinstance(self._recorder, SystemRecorder)
             self._recorder.record()
         except Exception:  # noqa: BLE001  the supervisor must live on whatever a driver's library throws
-            self._recorder = None
+            broken, self._recorder = self._recorder, None
+            with contextlib.suppress(Exception):  # a full disk lasts for hours: no file of each try may stay open
+                broken.close()  # type: ignore[union-attr]
 
 
 def _advance_queue(store: Path) -> None:

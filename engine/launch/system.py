@@ -1,4 +1,5 @@
-"""Host figures while an attempt runs: CPU, memory, disk and GPU, one line each few seconds."""
+"""Host figures while an attempt runs: CPU, memory, disk and GPU, one line each few seconds. What each name means, and
+the reader, are in `engine.store.system`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,61 @@ from typing import Any
 
 import psutil
 
+from engine.launch.gpus import Gpu, Gpus
+from engine.launch.processes import Process, ProcessReader, totals
+from engine.store import host
 from engine.store.files import append_record
+
+
+class HostFigures:
+    """This machine's CPU, memory, disk and network, as differences between looks where they are rates.
+
+    Args:
+        folder: on the disk whose room counts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._counted: tuple[float, dict[str, int]] | None = None
+        psutil.cpu_percent()  # the first call has nothing to compare with
+
+    def read(self) -> dict[str, float]:
+        """The figures now, under the names of system.jsonl: percentages, bytes, bytes a second."""
+        memory = psutil.virtual_memory()
+        found: dict[str, float] = {
+            "cpu_percent": psutil.cpu_percent(),
+            "memory_used": memory.total - memory.available,
+            "memory_total": memory.total,
+        }
+        try:
+            found["load"] = os.getloadavg()[0]
+            disk = psutil.disk_usage(str(self._folder))
+            found |= {"disk_free": disk.free, "disk_total": disk.total}
+        except OSError:
+            pass
+        return found | self._rates()
+
+    def _rates(self) -> dict[str, float]:
+        now, counted = time.monotonic(), _counters()
+        before, self._counted = self._counted, (now, counted)
+        if before is None or now <= before[0]:
+            return {}
+        span = now - before[0]
+        # A counter that ran backwards was reset, by a driver or by a change of namespace.
+        return {name: max(0, value - before[1].get(name, value)) / span for name, value in counted.items()}
+
+
+def _counters() -> dict[str, int]:
+    found: dict[str, int] = {}
+    try:
+        disk = psutil.disk_io_counters()
+        if disk is not None:
+            found |= {"disk_read_rate": disk.read_bytes, "disk_write_rate": disk.write_bytes}
+        network = psutil.net_io_counters()
+        found |= {"network_received_rate": network.bytes_recv, "network_sent_rate": network.bytes_sent}
+    except (psutil.Error, OSError, RuntimeError, AttributeError):  # containers may hide them
+        pass
+    return found
 
 
 class SystemRecorder:
@@ -17,49 +72,45 @@ class SystemRecorder:
 
     def __init__(self, path: Path, trainer_pid: int) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._folder = path.parent
-        self._trainer = psutil.Process(trainer_pid)
-        self._gpus = _gpu_handles()
-        psutil.cpu_percent()  # the first call has nothing to compare with
-        self._trainer.cpu_percent()
+        self._trainer_pid = trainer_pid
+        self._host = HostFigures(path.parent)
+        self._gpus = Gpus()
+        self._processes = ProcessReader()
+        self._own()
 
     def record(self) -> None:
-        """Write one line of figures: percentages, and memory in bytes.
+        """Write one line of figures.
 
         Raises:
             OSError, psutil.Error: a figure can't be had; nothing was written.
         """
-        memory = psutil.virtual_memory()
-        line: dict[str, Any] = {
-            "time": time.time(),
-            "cpu_percent": psutil.cpu_percent(),
-            "memory_used": memory.used,
-            "memory_total": memory.total,
-            "disk_free": psutil.disk_usage(str(self._folder)).free,
-            "trainer_cpu_percent": self._trainer.cpu_percent(),
-            "trainer_memory": self._trainer.memory_info().rss,
-        }
-        for number, handle in enumerate(self._gpus):
-            line |= _gpu_figures(number, handle)
-        append_record(self._descriptor, line)
+        own, gpus = self._own(), self._gpus.read()
+        line: dict[str, Any] = {"time": time.time()} | self._host.read()
+        if own:
+            line |= {"trainer_cpu_percent": own[0].cpu_percent or 0.0, "trainer_memory": own[0].memory}
+            line |= totals(own)
+        for gpu in gpus:
+            line |= gpu.figures() | _held_by({process.pid for process in own}, gpu)
+        append_record(self._descriptor, {name: _short(value) for name, value in line.items()})
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+    def _own(self) -> list[Process]:
+        """The trainer and all below it, as its own processes may start others at any time."""
+        trainer = self._processes.read(self._trainer_pid, "trainer")
+        below = [self._processes.read(pid, "worker", 1) for pid in host.descendants(self._trainer_pid)]
+        found = [process for process in (trainer, *below) if process is not None]
+        self._processes.forget_all_but({process.pid for process in found})
+        return found if trainer is not None else []
 
 
-def _gpu_handles() -> list[Any]:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
-    except Exception:  # noqa: BLE001  no driver, no library, no rights: all mean no GPU figures
-        return []
+def _held_by(pids: set[int], gpu: Gpu) -> dict[str, float]:
+    held = [memory for pid, memory in gpu.processes if pid in pids and memory is not None]
+    return {f"gpu{gpu.index}_run_memory": sum(held)} if held else {}
 
 
-def _gpu_figures(number: int, handle: Any) -> dict[str, float]:
-    import pynvml
-
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return {
-        f"gpu{number}_percent": pynvml.nvmlDeviceGetUtilizationRates(handle).gpu,
-        f"gpu{number}_memory_used": memory.used,
-        f"gpu{number}_memory_total": memory.total,
-    }
+def _short(value: float) -> float:
+    """Without digits that mean nothing: there is a line each ten seconds for weeks."""
+    return round(value, 3) if isinstance(value, float) else value

@@ -91,22 +91,28 @@ def parent_pid(pid: int) -> int | None:
 
 def descendants(pid: int) -> list[int]:
     """The pids of all processes below one, deepest last. Empty where there is no /proc."""
-    children: dict[int, list[int]] = {}
+    below = children()
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        next_ones = below.get(waiting.pop(0), [])
+        found += next_ones
+        waiting += next_ones
+    return found
+
+
+def children() -> dict[int, list[int]]:
+    """The pids of every process's children, by its own. Empty where there is no /proc."""
+    found: dict[int, list[int]] = {}
     try:
         names = os.listdir(_PROC)
     except OSError:
-        return []
+        return {}
     for name in names:
         if name.isdigit():
             parent = parent_pid(int(name))
             if parent is not None:
-                children.setdefault(parent, []).append(int(name))
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        below = children.get(waiting.pop(0), [])
-        found += below
-        waiting += below
+                found.setdefault(parent, []).append(int(name))
     return found
 
 

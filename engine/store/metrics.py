@@ -82,9 +82,14 @@ class JsonLinesTail:
                     records.append(orjson.loads(line))
                 except orjson.JSONDecodeError:
                     self.damaged += 1
-        good = [record for record in records if _has_step(record)]
+        good = [record for record in records if self.accepts(record)]
         self.damaged += len(records) - len(good)
         return good
+
+    def accepts(self, record: Any) -> bool:
+        """Whether a line's content is a record of this file; others count as damaged."""
+        step = record.get("step") if isinstance(record, dict) else None
+        return type(step) is int and 0 <= step < _MOST
 
     @property
     def inode(self) -> int | None:
@@ -108,11 +113,6 @@ def _parse_at_once(lines: list[bytes]) -> list[Any] | None:
     except orjson.JSONDecodeError:
         return None
     return records if len(records) == len(lines) else None
-
-
-def _has_step(record: Any) -> bool:
-    step = record.get("step") if isinstance(record, dict) else None
-    return type(step) is int and 0 <= step < _MOST
 
 
 @dataclass

@@ -12,17 +12,16 @@ from textual.screen import Screen
 
 from tests.tui.driving import drive
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
+from tui.actions.action import CHART, COMPARE, DOCTOR, MACHINE, STUDIES, STUDY
 from tui.actions.run import TABS
-from tui.actions.action import CHART
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
 from tui.screens.chart import ChartScreen
-from tui.actions.action import COMPARE, STUDIES, STUDY
-from tui.heats_app import HeatsApp
-from tui.palette import ActionProvider, palette_text
 from tui.screens.compare import CompareScreen
+from tui.screens.doctor import DoctorScreen
 from tui.screens.help import sheet
 from tui.screens.launch import LaunchScreen
+from tui.screens.machine import MachineScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.studies import StudiesScreen
@@ -36,6 +35,8 @@ SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
     STUDIES: StudiesScreen,
     STUDY: StudyScreen,
     COMPARE: CompareScreen,
+    MACHINE: MachineScreen,
+    DOCTOR: DoctorScreen,
     APP: HeatsApp,
 }
 
@@ -106,6 +107,11 @@ def test_acts_that_lose_something_are_marked() -> None:
     assert {action.id for action in ACTIONS if action.changes} == {
         "new", "stop", "resume", "submit", "run_study", "redo", "stop_study", "clone_compared",
     }  # fmt: skip
+    destructive = {action.id for action in ACTIONS if action.destructive}
+    assert {"stop", "machine_stop", "queue_drop", "doctor_stop", "doctor_fix"} <= destructive
+    changing = {action.id for action in ACTIONS if action.changes}
+    assert {"new", "stop", "resume", "submit", "queue_up", "queue_pause", "doctor_resume"} <= changing
+    assert destructive <= changing
     assert asyncio.iscoroutinefunction(HeatsApp.action_quit)
 
 

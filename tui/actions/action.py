@@ -47,7 +47,7 @@ class Action:
         return " ".join(key_name(key) for key in self.keys)
 
 
-_NAMES = {
+KEY_NAMES = {
     "slash": "/", "asterisk": "*", "question_mark": "?", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=",
     "left_square_bracket": "[", "right_square_bracket": "]", "enter": "Enter", "escape": "Esc", "tab": "Tab",
     "shift+tab": "Shift+Tab", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
@@ -59,4 +59,4 @@ _NAMES = {
 
 def key_name(key: str) -> str:
     """`ctrl+d` as Ctrl+d, `question_mark` as ?."""
-    return _NAMES.get(key) or (f"Ctrl+{key[5:]}" if key.startswith("ctrl+") else key)
+    return KEY_NAMES.get(key) or (f"Ctrl+{key[5:]}" if key.startswith("ctrl+") else key)

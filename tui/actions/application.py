@@ -58,6 +58,12 @@ ACTIONS: tuple[Action, ...] = (
         "App",
         footer=12,
     ),
+    Action("theme", ("ctrl+t",), "Next theme", "Dark, light, high contrast, and round.", "next_theme", ONLY_APP, "App"),
+    Action("theme_dark", (), "Dark theme", "Light text on a dark background.", "theme('dark')", ONLY_APP, "App"),
+    Action("theme_light", (), "Light theme", "Dark text on a light background.", "theme('light')", ONLY_APP, "App"),
+    Action(
+        "theme_contrast", (), "High contrast theme", "White and yellow on black.", "theme('contrast')", ONLY_APP, "App"
+    ),
     Action(
         "quit",
         ("q", "ctrl+q", "ctrl+c"),

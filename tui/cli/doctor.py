@@ -6,20 +6,16 @@ import textwrap
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from engine.launch.linger import logout_warning
 from engine.store.doctor import Finding, Severity
 from engine.store.index import list_runs
 from engine.store.summary import RunSummary
 from tui import format as form
 from tui.cli.options import AsJson, RunsDir, the_store
 from tui.cli.terminal import columns, cut, glyphs, paint, print_json, safe
-
-if TYPE_CHECKING:
-    from engine.store.paths import Store
 
 _COLOURS = {Severity.ACT: "red", Severity.WARN: "yellow", Severity.NOTE: "dim"}
 _MARKS = {Severity.ACT: ("✘", "!"), Severity.WARN: ("▲", "^"), Severity.NOTE: ("·", "-")}
@@ -33,7 +29,7 @@ def command(
     runs_dir: RunsDir = None,
 ) -> None:
     """Say what is wrong with runs, and what to do about it: exit code 1 when something needs a person."""
-    from engine.store.checkup import check_up
+    from engine.launch.findings import find
     from engine.store.names import find_run
 
     store = the_store(runs_dir)
@@ -43,11 +39,7 @@ def command(
     if run is not None:
         wanted = find_run(store, run).id
         chosen = [summary for summary in every if summary.id == wanted]
-    # Twins of a run are looked for among all that aren't archived: archiving one is how a person says "I know".
-    crowd = current if not chosen or chosen[0] in current else [*current, *chosen]
-    found = check_up(store, chosen, crowd, logout_warning=logout_warning())
-    if run is None:
-        found = [*_queue(store), *found]
+    found = find(store, every, chosen, everything=everything, machine=run is None)
     needs_person = any(finding.severity is Severity.ACT for finding in found)
     if as_json:
         print_json({"runs": len(chosen), "needs_person": needs_person, "findings": [to_json(item) for item in found]})
@@ -55,23 +47,6 @@ def command(
         print(report(found, chosen, hidden=len(every) - len(current)))
     if needs_person:
         raise typer.Exit(1)
-
-
-def _queue(store: Store) -> list[Finding]:
-    """What keeps the queue from going on until a person says so."""
-    from engine.launch import queue
-
-    held: dict[str, int] = {}
-    for item in queue.waiting(store):
-        if item.for_person:
-            held[item.why] = held.get(item.why, 0) + 1
-    return [
-        Finding(
-            None, Severity.ACT, "queue", f"{count} run{'' if count == 1 else 's'} waiting for a person: {why}",
-            None, "`heats queue resume` goes on, `heats queue list` says what waits",
-        )
-        for why, count in held.items()
-    ]  # fmt: skip
 
 
 def to_json(finding: Finding) -> dict[str, Any]:

@@ -21,32 +21,23 @@ def command(
 ) -> None:
     """Move a waiting run to another place in the queue."""
     from engine.launch import queue
-    from engine.store import queue as files
 
     store = the_store(runs_dir)
     found = the_run(run, runs_dir)
-    waiting = queue.waiting(store)
-    orders = {item.run: item.entry.order for item in waiting}
-    if found.id not in orders:
+    waiting = [item.run for item in queue.waiting(store)]
+    if found.id not in waiting:
         raise HeatsError("it doesn't wait in the queue", place=found.id)
     if first + last + (before is not None) != 1:
         raise HeatsError("say where to", remedy="give one of --first, --last and --before RUN")
-    others = sorted(order for name, order in orders.items() if name != found.id)
-    if first:
-        order = others[0] - 1 if others else orders[found.id]
-    elif last:
-        order = others[-1] + 1 if others else orders[found.id]
+    if before is None:
+        place = 0 if first else len(waiting)
     else:
-        assert before is not None
         other = the_run(before, runs_dir)
-        if other.id not in orders or other.id == found.id:
+        if other.id not in waiting or other.id == found.id:
             raise HeatsError("it doesn't wait in the queue", place=other.id)
-        earlier = [order for order in others if order < orders[other.id]]
-        order = (earlier[-1] + orders[other.id]) / 2 if earlier else orders[other.id] - 1
-    with files.alone(store):
-        files.move(found, order)
-    place = 1 + sum(other < order for other in others)
+        place = [name for name in waiting if name != found.id].index(other.id)
+    place, count = queue.move_to(store, found.id, place)
     if as_json:
-        print_json({"run": found.id, "place": place, "of": len(orders)})
+        print_json({"run": found.id, "place": place, "of": count})
     else:
-        print(f"{found.id} is number {place} of {len(orders)}")
+        print(f"{found.id} is number {place} of {count}")

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
@@ -106,6 +106,10 @@ def _root(
     low_bandwidth: Annotated[bool, typer.Option("--low-bandwidth", help="The app draws less, for slow links.")] = False,
     ascii_only: Annotated[bool, typer.Option("--ascii", help="No glyphs beyond ASCII.")] = False,
     no_mouse: Annotated[bool, typer.Option("--no-mouse", help="The app leaves the mouse to the terminal.")] = False,
+    theme: Annotated[
+        Literal["dark", "light", "contrast"] | None,
+        typer.Option("--theme", help="The app's colours; kept for next time."),
+    ] = None,
 ) -> None:
     """Launch, watch, stop and resume training runs; without a verb, open the full-screen app."""
     if version:
@@ -116,7 +120,10 @@ def _root(
     if ascii_only:
         terminal.force_ascii()
     if context.invoked_subcommand is not None:
-        for given, option in ((read_only, "--read-only"), (low_bandwidth, "--low-bandwidth"), (no_mouse, "--no-mouse")):
+        for given, option in (
+            (read_only, "--read-only"), (low_bandwidth, "--low-bandwidth"), (no_mouse, "--no-mouse"),
+            (theme is not None, "--theme"),
+        ):  # fmt: skip
             if given:
                 raise HeatsError(f"{option} is for the app", remedy="leave it out, or leave out the verb")
         # A verb's own --runs-dir beats the one before the verb, which beats the environment.
@@ -139,6 +146,7 @@ def _root(
         low_bandwidth=low_bandwidth,
         ascii_only=not terminal.glyphs(),
         mouse=not no_mouse,
+        theme=theme,
     )
 
 

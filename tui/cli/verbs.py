@@ -33,6 +33,9 @@ VERBS = {
     "import": ("tui.cli.importing", "Take in runs of TensorBoard, W&B, CSV or JSON lines."),
     "study": ("tui.cli.study", "Run studies of arms x seeds, judge and report them."),
     "queue": ("tui.cli.queue", "See and steer what waits to run."),
+    "machine": ("tui.cli.machine", "Show the machine: its load, GPUs, slots, and each run's processes."),
+    "serve": ("tui.cli.serve", "Show the app in a browser, behind a secret address."),
+    "keys": ("tui.cli.keymap", "List the app's acts and their keys."),
     "plot": ("tui.cli.plot", "Draw curves of runs or studies into a file."),
     "tasks": ("tui.cli.tasks", "List the tasks, or every option of one."),
     "selftest": ("tui.cli.selftest", "Prove on this machine that resuming is exact."),
@@ -44,6 +47,8 @@ _OTHER_WORDS = {
     "info": "show", "describe": "show", "attach": "watch", "follow": "watch", "log": "logs", "tail": "logs",
     "kill": "stop", "cancel": "stop", "continue": "resume", "restart": "resume", "eval": "evaluate", "test": "selftest",
     "prove": "verify", "copy": "clone", "fork": "clone", "rerun": "reproduce",
+    "web": "serve", "browser": "serve", "keymap": "keys", "bindings": "keys",
+    "top": "machine", "gpu": "machine", "gpus": "machine", "nvidia-smi": "machine", "processes": "machine",
     "check": "doctor", "diagnose": "doctor", "health": "doctor", "alerts": "doctor",
     "rm": "delete", "remove": "delete", "undelete": "restore", "dump": "export", "annotate": "note",
 }  # fmt: skip

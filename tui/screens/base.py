@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 from engine.store.status import State
 from engine.store.summary import RunSummary
@@ -13,6 +14,9 @@ from tui.screens.confirm import Choice, ConfirmScreen
 from tui.widgets.chart import Chart, Line, Look
 from tui.widgets.log_view import LogView
 from tui.widgets.smoothing import WEIGHTS
+
+if TYPE_CHECKING:
+    from tui.app import HeatsApp
 
 
 class RunActsScreen(ChartActs):
@@ -113,27 +117,39 @@ class RunActsScreen(ChartActs):
     def action_stop_run(self) -> None:
         """Ask, then stop."""
         run = self.selected_run()
-        if run is None or self.heats.refuses():
-            return
-        if not run.status.is_live and run.status is not State.SILENT and "processes of it are left" not in run.reason:
-            self.heats.tell(f"{run.name} isn't running: {run.status}", failed=True)
-            return
-
-        def decided(result: str | None) -> None:
-            if result is not None:
-                self.heats.acts.stop(run.id, now=result == "now")
-
-        self.heats.push_screen(stop_question(run), decided)
+        if run is not None:
+            ask_to_stop(self.heats, run)
 
     def action_resume_run(self) -> None:
         """Go on from the newest checkpoint."""
         run = self.selected_run()
-        if run is None or self.heats.refuses():
-            return
-        if run.status.is_live:
-            self.heats.tell(f"{run.name} is still {run.status}", failed=True)
-            return
-        self.heats.acts.resume(run.id)
+        if run is not None:
+            resume_run(self.heats, run)
+
+
+def ask_to_stop(app: HeatsApp, run: RunSummary) -> None:
+    """Ask whether to stop a run, and do so; says why where it can't be stopped."""
+    if app.refuses():
+        return
+    if not run.status.is_live and run.status is not State.SILENT and "processes of it are left" not in run.reason:
+        app.tell(f"{run.name} isn't running: {run.status}", failed=True)
+        return
+
+    def decided(result: str | None) -> None:
+        if result is not None:
+            app.acts.stop(run.id, now=result == "now")
+
+    app.push_screen(stop_question(run), decided)
+
+
+def resume_run(app: HeatsApp, run: RunSummary) -> None:
+    """Go on with a run from its newest checkpoint; says why where that can't be."""
+    if app.refuses():
+        return
+    if run.status.is_live:
+        app.tell(f"{run.name} is still {run.status}", failed=True)
+        return
+    app.acts.resume(run.id)
 
 
 def stop_question(run: RunSummary) -> ConfirmScreen:

@@ -26,7 +26,7 @@ def open_compare(app: HeatsApp, run_ids: Sequence[str]) -> None:
 
 def open_chart(app: HeatsApp, run_ids: Sequence[str], metric: str | None) -> None:
     """The curves of several runs in one chart, of the metrics that measure the same as one."""
-    from tui.store_reader import DEFAULT_GROUP, group_of
+    from tui.run_curves import DEFAULT_GROUP, group_of
 
     try:
         screen = import_module("tui.screens.chart").ChartScreen

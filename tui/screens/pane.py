@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from engine.errors import HeatsError
 from tui import copying, outside
+from tui.actions import rebind
 from tui.actions.action import CHECKPOINTS, DOCTOR, MACHINE, RUNS, STUDIES
 from tui.screens.help import HelpScreen
 
@@ -73,6 +74,7 @@ class HeatsScreen(Screen[Any]):
         self._asked: dict[str, int] = {}
         self._takers: dict[str, Callable[[Any], None]] = {}
         self._reading: set[str] = set()
+        rebind(self._bindings, self.WHERE)
 
     @property
     def heats(self) -> HeatsApp:
