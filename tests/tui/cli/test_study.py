@@ -97,6 +97,23 @@ def test_a_search_shows_its_trials_and_which_were_ended(store: Store, tmp_path: 
     assert "trial-001" in Path(written["markdown"]).read_text()
 
 
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_fifty_seeds_fit_80_columns(store: Store, tmp_path: Path, ascii_only: bool) -> None:
+    (tmp_path / "experiments").mkdir()
+    many = write_study(tmp_path / "experiments", "many", seeds=list(range(50)))
+    for cell in expand(many)[:4]:
+        finish(store, many, cell, 1.5)
+    words = (*(["--ascii"] if ascii_only else []), "study", "status", "many")
+    lines = heats(*words, store=store, cwd=tmp_path, environment={"COLUMNS": "80"}).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    done, missing = ("+", ".") if ascii_only else ("\u2714", "\u00b7")
+    (row,) = [line for line in lines if line.startswith("small")]
+    assert row.split()[:3] == ["small", "1.5", done * 2 + missing * 8]
+    assert sum(line.count(missing * 8) for line in lines) == 10
+    wide = heats(*words, store=store, cwd=tmp_path).stdout  # in a pipe nothing is left out
+    assert "seed 49" in wide
+
+
 def test_stop_takes_what_waits_out_of_the_queue(store: Store, study: Study) -> None:
     heats("study", "run", "study", store=store, cwd=study.file.parent.parent)
     assert len(answer(store, study, "stop", "study")["dequeued"]) == 2
