@@ -61,6 +61,16 @@ def test_following_what_waits_for_a_person_leaves_with_the_reason(store: Store, 
     assert "paused: for a test" in done.stderr
 
 
+def test_a_file_from_anywhere_is_followed_to_its_verdict(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    study = write_study(tmp_path / "elsewhere", "afar", seeds=[0])
+    for cell in expand(study):
+        finish(store, study, cell, 1.0)
+    done = heats("study", "run", str(study.file), "--follow", store=store, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "INCONCLUSIVE" in done.stdout
+
+
 def test_status_shows_each_cell_and_what_holds_it_up(store: Store, study: Study) -> None:
     run = log_training(store, study, expand(study)[0], {40: 1.5})
     log_event(run.attempts()[-1], "suspect", 40, message="no better than chance")
