@@ -155,9 +155,9 @@ class Ordeal:
         resuming, self._resuming = self._resuming, None
         if resuming is None:
             return []
-        resuming.join(90)
+        resuming.join(240)
         if resuming.is_alive():
-            return ["resume has not come back within 90 s"]
+            return ["resume has not come back within 240 s"]
         if resuming.error is not None:
             # To be told that the supervisor died is right where we killed it, and nothing else is.
             told = isinstance(resuming.error, HeatsError) and "supervisor" in str(resuming.error)
@@ -181,11 +181,11 @@ class Ordeal:
                     return [f"an orphan can't be stopped: {error}"]
         for process in self.cast.living("trainer"):
             process.killed = True  # its end is on the way, at a moment of its own choice
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while self.cast.living("trainer") and time.monotonic() < deadline:
             time.sleep(0.005)
         if self.cast.living("trainer"):
-            return [f"{way} did not end the orphan within 120 s: {look(self.run).reason}"]
+            return [f"{way} did not end the orphan within 300 s: {look(self.run).reason}"]
         problems = watch_status(self.cast)
         after = facts(self.cast)
         if way != "kill" and found.training and after.word not in ("stopped", "finished"):

@@ -44,7 +44,7 @@ def test_targets_come_up_equally_often_and_every_moment_is_aimed_at() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_killed_runs_tell_the_truth_and_end_as_if_nothing_had_been(store_root: Path) -> None:
     config = CONFIG | {"train.max_steps": 60, "evaluation.every": 20}
     reference = start(store_root.with_name("undisturbed"), config).run

@@ -19,7 +19,7 @@ from tests.campaign.cast import Cast, Role
 from tests.support import look
 
 _LAST_WORDS = ("finished", "stopped", "preempted", "failed")
-_SETTLE_SECONDS = 30.0
+_SETTLE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from engine.store.names import find_run
 from engine.store.paths import open_store
 from engine.store.status import State
 from tests.e2e.terminal import HEATS, Terminal, heats, needs_tmux
-from tests.support import ENDLESS, TINY, look, wait_for_state, wait_for_step, wait_until
+from tests.support import ENDLESS, TINY, end, look, wait_for_state, wait_for_step, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -62,7 +62,7 @@ def test_a_closed_terminal_leaves_a_followed_run_training(store_root: Path) -> N
     try:
         again.wait_for("running", run.id[-4:])
         heats(store_root, "stop", "last", "--detach")
-        wait_until(lambda: "stopped" in again.screen() or not again.screen(), 60)
+        wait_until(lambda: "stopped" in again.screen() or not again.screen())
     finally:
         again.hang_up()
     wait_for_state(run, State.STOPPED)
@@ -93,13 +93,12 @@ def test_the_app_shows_stops_and_resumes_a_run_and_a_hang_up_harms_nothing(store
         assert look(run).status is State.STOPPED
         step = look(run).step
         app.press("r")
-        app.wait_for("running", seconds=90)
+        app.wait_for("running", seconds=150)
         wait_for_step(run, step + 3)
         app.press("q")
     finally:
         app.hang_up()
-    heats(store_root, "stop", "last", "--now")
-    wait_for_state(run, State.STOPPED)
+    end(run)
 
 
 def test_a_followed_run_that_fails_exits_1_with_the_reason(store_root: Path) -> None:

@@ -36,7 +36,7 @@ def _shows_its_list(app: HeatsApp) -> bool:
     return runs is not None and (not runs or bool(table(app).rows) or bool(app.state.filter))
 
 
-async def until(pilot: Pilot[None], check: Callable[[], Any], seconds: float = 20.0) -> None:
+async def until(pilot: Pilot[None], check: Callable[[], Any], seconds: float = 150.0) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not check():

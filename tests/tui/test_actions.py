@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from textual.command import CommandList
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from tests.tui.driving import drive
+from tests.tui.driving import drive, until
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
 from tui.actions.action import CHART, COMPARE, DOCTOR, MACHINE, STUDIES, STUDY
 from tui.actions.run import TABS
@@ -91,10 +92,10 @@ def test_the_palette_has_every_act(store_root: Path) -> None:
         await pilot.pause()
         assert app.screen is not app.screen_stack[1]
         await pilot.press(*"log scale")
-        await pilot.pause(0.3)
+        found_list = app.screen.query_one(CommandList)
+        await until(pilot, lambda: found_list.options and "log scale" in str(found_list.options[0].prompt).lower())
         await pilot.press("enter")
-        await pilot.pause(0.2)
-        assert app.state.log_y
+        await until(pilot, lambda: app.state.log_y)
 
     drive(store_root, body)
 

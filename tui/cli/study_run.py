@@ -14,8 +14,11 @@ from tui.cli.studies import Preset, StudyName, counts_text, matrix, the_study
 from tui.cli.terminal import can_redraw, complain, hint, is_terminal, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.store.paths import Store
     from engine.study.cells import CellState
+    from engine.study.run import Begun
     from engine.study.spec import Study
 
 _LOOK_SECONDS = 2.0
@@ -39,14 +42,26 @@ def command(
     What it needs of other studies is trained first. The rest starts by itself, one run after the other, whether or not
     anybody watches; the verdict and the report are written at the end. Interrupted runs go on from their checkpoints.
     """
-    from engine.store.paths import default_root, open_store
-    from engine.study.cells import counts, find_cells
+    from engine.store.paths import default_root
     from engine.study.run import begin
-    from tui.cli.studies import held_up
 
     found = the_study(study, preset)
     root = default_root(runs_dir)
     begun = begin(root, found, redo=redo or (), command=("heats", *sys.argv[1:]))
+    try:
+        code = _report_and_follow(found, begun, root, follow, as_json)
+    except KeyboardInterrupt:  # at any moment since: leaving never ends the work
+        complain(f"the study goes on; `heats study stop {found.label}` ends it")
+        raise typer.Exit(130) from None
+    raise typer.Exit(code)
+
+
+def _report_and_follow(found: Study, begun: Begun, root: Path, follow: bool | None, as_json: bool) -> int:
+    """Say what was begun and, if wanted, stay until nothing more will happen; the exit code."""
+    from engine.store.paths import open_store
+    from engine.study.cells import counts, find_cells
+    from tui.cli.studies import held_up
+
     store = open_store(root)
     states = find_cells(store, found)
     staying = follow if follow is not None else is_terminal() and not as_json
@@ -57,7 +72,7 @@ def command(
                 "started": [run.id for run in begun.started], "cells": counts(states),
             }
         )  # fmt: skip
-        return
+        return 0
     if not as_json:
         began = f"{len(begun.queued)} runs queued, {len(begun.started)} of them started"
         print(f"{found.label}: {began}; {counts_text(counts(states))}")
@@ -65,49 +80,42 @@ def command(
             complain(reason)
     if not staying:
         hint(f"they train in the background: `heats study status {found.label}` shows how far they are")
-        return
-    raise typer.Exit(_follow(found.name, found.preset, root, as_json))
+        return 0
+    return _follow(found, root, as_json)
 
 
-def _follow(name: str, preset: str | None, root: object, as_json: bool) -> int:
-    """Stay until nothing more will happen; the exit code. Leaving never ends the work."""
-    from pathlib import Path
-
+def _follow(found: Study, root: Path, as_json: bool) -> int:
+    """Stay until nothing more will happen; the exit code."""
     from engine.store.paths import open_store
     from engine.study.cells import counts, find_cells
     from engine.study.run import advance, is_over
     from tui.cli.studies import held_up
 
-    store = open_store(Path(str(root)))
-    found = the_study(name, preset)
+    store = open_store(root)
     shown = ""
     lines = 0
-    try:
-        while True:
-            advance(store)
-            states = find_cells(store, found)
-            text = matrix(found, states) + f"\n{counts_text(counts(states))}"
-            if text != shown and not as_json:
-                if can_redraw() and lines:
-                    print(f"\x1b[{lines}A\x1b[J", end="")
-                print(text if can_redraw() else counts_text(counts(states)), flush=True)
-                lines, shown = text.count("\n") + 1, text
-            if is_over(store, found, states):
-                advance(store)  # it may have ended since: now the verdict and the report are written
-                break
-            if not _goes_on(store, found, states):
-                for reason in held_up(store, found.label):
-                    complain(reason)
-                complain(f"nothing more of {found.label} starts by itself: see `heats study status {found.label}`")
-                return 1
-            time.sleep(_LOOK_SECONDS)
-    except KeyboardInterrupt:
-        complain(f"the study goes on; `heats study stop {found.label}` ends it")
-        return 130
+    while True:
+        advance(store)
+        states = find_cells(store, found)
+        text = matrix(found, states) + f"\n{counts_text(counts(states))}"
+        if text != shown and not as_json:
+            if can_redraw() and lines:
+                print(f"\x1b[{lines}A\x1b[J", end="")
+            print(text if can_redraw() else counts_text(counts(states)), flush=True)
+            lines, shown = text.count("\n") + 1, text
+        if is_over(store, found, states):
+            advance(store)  # it may have ended since: now the verdict and the report are written
+            break
+        if not _goes_on(store, found, states):
+            for reason in held_up(store, found.label):
+                complain(reason)
+            complain(f"nothing more of {found.label} starts by itself: see `heats study status {found.label}`")
+            return 1
+        time.sleep(_LOOK_SECONDS)
     if found.spec.hypothesis:
         from tui.cli.study_verdict import command as verdict
 
-        verdict(name, preset=preset, record=False, as_json=as_json, runs_dir=store.root)
+        verdict(str(found.file), preset=found.preset, record=False, as_json=as_json, runs_dir=store.root)
     elif as_json:
         print_json({"study": found.label, "cells": counts(states)})
     return 1 if any(state.standing == "failed" for state in states) else 0

@@ -34,7 +34,10 @@ def command(study: StudyName, preset: Preset = None, as_json: AsJson = False, ru
     for trouble in troubles(states):
         names = ", ".join(trouble.cells[:_MOST_NAMES])
         more = f" and {len(trouble.cells) - _MOST_NAMES} more" if len(trouble.cells) > _MOST_NAMES else ""
-        print(f"  {safe(names)}{more} {safe(trouble.reason)}")
+        first = next(state.summary.id for state in states if state.cell.name == trouble.cells[0] and state.summary)
+        print(
+            f"  {safe(names)}{more} {safe(trouble.reason)} ({safe(first)}{', ...' if len(trouble.cells) > 1 else ''})"
+        )
     waiting = [state for state in states if state.standing == "waiting"]
     if waiting:
         needs = ", ".join(dict.fromkeys(key for state in waiting for key in state.cell.needs))

@@ -37,7 +37,8 @@ from tests.support import (
 )
 
 
-def test_a_run_finishes_and_says_so(store_root: Path) -> None:
+def test_a_run_finishes_and_says_so_and_imports_no_compiler(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # each import becomes a line of its output
     started = start(store_root)
     summary = wait_for_state(started.run, State.FINISHED)
     assert summary.step == 40
@@ -48,6 +49,10 @@ def test_a_run_finishes_and_says_so(store_root: Path) -> None:
     assert record.lock is not None
     wait_until(lambda: not lock.is_held(Path(record.lock or "")), what="the lock comes free")
     wait_until(lambda: not exists(record.supervisor_pid), what="the supervisor leaves")
+    imported = started.attempt.output.read_text()
+    assert "torch.optim.optimizer" in imported
+    for compiler in ("torch._dynamo", "torch._inductor"):
+        assert compiler not in imported, "it takes seconds, and nothing is compiled"
 
 
 def test_code_that_lies_in_the_working_folder_is_not_what_trains(

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.store.checkpoints import MANIFEST
 from engine.store.paths import Store, create_store
 from engine.study.conclude import Conclusion, conclude, record
-from engine.study.expand import expand
+from engine.study.expand import Cell, expand
 from engine.study.run import begin
 from engine.study.spec import Study
 from engine.study.verdict import Word
+from tests.engine.study.made import CLAIM, make_runs, make_study
 from tests.engine.study.studies import finish, log_training, set_commit, wait_for_standings, write_study
 from tests.support import TINY
-from tests.tui.cli.stores import log_event, make_store
+from tests.tui.cli.stores import add_checkpoint, log_event, make_store
 
 FIGURES = {"small": [3.0, 3.1, 3.2], "large": [1.0, 1.2, 1.1]}
 
@@ -110,6 +113,49 @@ def test_a_record_is_never_overwritten_and_never_repeats_itself(store: Store, tm
     assert first.read_bytes() == content
     assert json.loads(content)["verdicts"][0]["word"] == "inconclusive"
     assert len(list(first.parent.iterdir())) == 2
+
+
+def equal_runs(store: Store, folder: Path, *, weights: str = "same", figure: float = 1.0) -> Study:
+    """Two arms whose runs have these weights' digests and equal figures, but for the last one's."""
+    study = write_study(folder, seeds=[0])
+    small, large = expand(study)
+    for cell, digest, value in ((small, "same", 1.0), (large, weights, figure)):
+        run = finish(store, study, cell, value)
+        set_commit(run, "a" * 40)
+        manifest = add_checkpoint(run, 40) / MANIFEST
+        content = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps(content | ({"digests": {"model": digest}} if digest else {})))
+    return study
+
+
+def test_equal_weights_and_equal_series_are_identical(store: Store, tmp_path: Path) -> None:
+    word, why = word_and_why(conclude(store, equal_runs(store, tmp_path)))
+    assert word is Word.IDENTICAL
+    assert "in 1 pair every metric series and all final weights are equal" in why
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"weights": "others"}, {"weights": ""}, {"figure": 1.0 + 2**-52}],
+    ids=["other weights", "weights unknown", "a series apart in its last bit"],
+)
+def test_less_than_all_bits_is_not_identical(store: Store, tmp_path: Path, other: Any) -> None:
+    word, why = word_and_why(conclude(store, equal_runs(store, tmp_path, **other)))
+    assert word is Word.INCONCLUSIVE
+    assert "too few" in why
+
+
+def test_a_final_figure_that_is_nan_is_named_and_its_pair_left_out(store: Store, tmp_path: Path) -> None:
+    study = make_study(tmp_path, hypothesis=CLAIM, seeds=[0, 1, 2, 3])
+
+    def value(cell: Cell) -> float:
+        return math.nan if cell.name == "latent/2" else 0.2 + 0.01 * cell.seed + 0.5 * (cell.arm == "latent")
+
+    make_runs(store, study, value)
+    (item,) = conclude(store, study).comparisons
+    assert item.seeds == (0, 1, 3)
+    assert item.word is Word.CONFIRMED
+    assert "without a pair of values: seeds 2" in item.notes
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from engine.study.cells import find_cells
 from engine.study.expand import expand
 from engine.study.run import advance, advance_all, begin, discard, plan_launch, stop_study
 from engine.study.spec import Study
+from tests.campaign.night import night
 from tests.campaign.study import interrupt_study
 from tests.engine.study.studies import (
     finish,
@@ -28,7 +31,7 @@ from tests.engine.study.studies import (
     wait_for_standings,
     write_study,
 )
-from tests.support import TINY, look, wait_until
+from tests.support import ENDLESS, TINY, look, wait_until
 
 
 @pytest.fixture
@@ -238,6 +241,36 @@ def test_a_study_that_fails_early_in_the_same_way_halts_until_a_person_says_go_o
 
 
 @pytest.mark.slow
+def test_a_reboot_in_the_night_pauses_a_study_until_a_person_says_go_on(store_root: Path, tmp_path: Path) -> None:
+    before = dict(os.environ)
+    try:
+        report = night(tmp_path, cells=6, slots=2)  # with 4 none may be left when it reboots
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    assert report["broken"] == []
+
+
+@pytest.mark.slow
+def test_leaving_a_study_that_is_followed_ends_nothing_and_says_so(store_root: Path, tmp_path: Path) -> None:
+    study = write_study(tmp_path, base=ENDLESS, seeds=[0], arms={"small": {}, "large": {"model.d_model": 32}})
+    create_store(store_root)
+    command = [*program("tui.cli"), "--runs-dir", str(store_root), "study", "run", str(study.file), "--follow"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    store = create_store(store_root)
+    wait_until(lambda: "live" in standings(store, study).values(), 120, "a run of it")
+    assert process.stdout is not None
+    wait_until(lambda: "live" in process.stdout.readline(), 60, "that it follows")  # type: ignore[union-attr]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the study goes on; `heats study stop study` ends it" in said
+    assert "live" in standings(store, study).values()
+    stop_study(store, study, now=True)
+    wait_until(lambda: not set(standings(store, study).values()) & {"live", "queued"}, 120, "its end")
+
+
+@pytest.mark.slow
 def test_a_slot_that_one_store_frees_goes_to_another_that_waits(
     tmp_path: Path, store_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,8 +302,6 @@ def test_a_queued_run_that_was_resumed_meanwhile_is_not_started_again(store: Sto
 
 @pytest.mark.slow
 def test_a_study_killed_in_the_middle_comes_to_the_same_verdict(tmp_path: Path) -> None:
-    import os
-
     before = dict(os.environ)
     try:
         report = interrupt_study(tmp_path, 5, steps=20, seeds=1)

@@ -105,3 +105,63 @@ def test_several_comparisons_are_corrected_together() -> None:
 
 def test_the_claim_reads_as_a_sentence() -> None:
     assert Hypothesis("a", "b", "val/loss", "min", 0.1).sentence() == "a has a lower val/loss than b by at least 0.1"
+
+
+def test_one_claim_over_several_arms_is_corrected_and_judged_arm_by_arm() -> None:
+    clear, weak = [0.30, 0.31, 0.29, 0.30, 0.32], [0.10, 0.02, 0.09, 0.03, 0.12]
+    noise = [0.1, -0.1, 0.05, -0.06, 0.01]
+    found = judge([evidence(clear), evidence(weak), evidence(noise)])
+    assert [item.word for item in found] == [Word.CONFIRMED, Word.CONFIRMED, Word.INCONCLUSIVE]
+    alone = [judge([evidence(values)])[0].p for values in (clear, weak, noise)]
+    assert all(p is not None for p in alone)
+    assert [item.p for item in found] == pytest.approx([3 * alone[0], 2 * alone[1], alone[2]])  # type: ignore[operator]
+
+
+def test_a_comparison_with_too_few_pairs_takes_no_part_in_the_correction() -> None:
+    both = judge([evidence([0.10, 0.02, 0.09, 0.03, 0.12]), evidence([0.1, 0.2])])
+    assert [item.word for item in both] == [Word.CONFIRMED, Word.INCONCLUSIVE]
+    assert both[0].p == judge([evidence([0.10, 0.02, 0.09, 0.03, 0.12])])[0].p
+    assert both[1].p is None
+
+
+def test_an_arm_with_two_seeds_only_bars_its_claim_and_unequal_seeds_are_named() -> None:
+    item = evidence([0.10, 0.12, 0.11, 0.09, 0.10])
+    few = Evidence(item.hypothesis, {seed: item.better[seed] for seed in (0, 1)}, item.than)
+    found = judge([few])[0]
+    assert found.word is Word.INCONCLUSIVE
+    assert "too few: 2 pairs of runs" in found.why
+    assert "without a pair of values: seeds 2, 3, 4" in found.notes
+    assert len(found.than.values) == 5  # each arm's own figures are told in full
+    four = Evidence(item.hypothesis, {seed: item.better[seed] for seed in (0, 1, 2, 4)}, item.than)
+    assert (judge([four])[0].word, judge([four])[0].seeds) == (Word.CONFIRMED, (0, 1, 2, 4))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_figure_that_is_not_finite_counts_in_no_mean(bad: float) -> None:
+    item = evidence([0.10, 0.12, 0.11, 0.09])
+    found = judge([Evidence(item.hypothesis, dict(item.better) | {0: bad}, item.than)])[0]
+    assert found.seeds == (1, 2, 3)
+    assert all(math.isfinite(value) for value in (found.better.mean, found.mean or 0.0))
+    assert found.word is Word.CONFIRMED
+    assert any("seeds 0" in note for note in found.notes)
+
+
+def test_ties_without_a_margin_settle_nothing_but_all_equal_gains_do() -> None:
+    assert verdict([0.0, 0.0, 0.0, 0.0]).word is Word.INCONCLUSIVE
+    gains = judge(
+        [Evidence(Hypothesis("a", "b", "m", "max"), dict.fromkeys(range(3), 1.5), dict.fromkeys(range(3), 1.0))]
+    )
+    assert gains[0].word is Word.CONFIRMED
+    exact = Evidence(Hypothesis("a", "b", "m", "max", 0.5), dict.fromkeys(range(3), 1.5), dict.fromkeys(range(3), 1.0))
+    assert judge([exact])[0].word is Word.INCONCLUSIVE  # right on the margin is neither beyond nor short of it
+    some = verdict([0.0, 0.0, 0.1, 0.0])
+    assert some.word is Word.INCONCLUSIVE
+    assert some.sign_flip is not None
+    assert some.sign_flip.p == 1.0
+
+
+def test_identical_runs_need_every_pair_and_no_obstacle() -> None:
+    same = frozenset({0, 1, 2})
+    assert verdict([0.0, 0.0, 0.0], identical_seeds=same).word is Word.IDENTICAL
+    barred = verdict([0.0, 0.0, 0.0], identical_seeds=same, obstacles=("unfinished: new/3 (live)",))
+    assert barred.word is Word.INCONCLUSIVE

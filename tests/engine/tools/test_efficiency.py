@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from engine.config.resolve import resolve
+from engine.config.tasks import config_class
 from engine.store.names import find_run
 from engine.store.paths import Store, open_store
-from engine.store.status import State
 from engine.tools.efficiency import count_work, main
 from engine.tools.flops import FlopCounter
-from tests.support import TINY, start, wait_for_state
+from engine.tools.selftest import make_run
+from tests.forks import Forks
+from tests.support import TINY
 from tests.tui.cli.stores import heats
 
 
@@ -27,12 +30,12 @@ def test_a_linear_layer_counts_two_operations_a_product() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def trained(tmp_path_factory: pytest.TempPathFactory, trainer: Forks) -> Store:
     """A simple and a latent model, trained for a few steps."""
     root = tmp_path_factory.mktemp("store") / "runs"
     for kind in ("simple", "latent"):
         values = TINY | {"model.kind": kind, "train.max_steps": 4, "evaluation.every": 2}
-        wait_for_state(start(root, values, name=kind).run, State.FINISHED)
+        trainer.run(make_run(root, resolve(config_class("multiplication"), values), kind).folder)
     return open_store(root)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +14,13 @@ from engine.store.checkpoints import folder_name
 from engine.store.compare import checkpoint_differences, metric_differences
 from engine.store.paths import RunPaths, program
 from engine.tools.selftest import SMALL, make_run
-from tests.forks import Forks, forks
+from tests.forks import Forks
 from tests.support import wait_until
 
 
 def differences(first: RunPaths, second: RunPaths) -> list[str]:
     folders = [run.checkpoints / folder_name(40) for run in (first, second)]
     return checkpoint_differences(*folders) + metric_differences(first, second)
-
-
-@pytest.fixture(scope="module")
-def trainer() -> Iterator[Forks]:
-    """The trainer's program; only what it imports is there already."""
-    code = """
-from engine.tasks.multiplication import task
-from engine.train import attempt
-from engine.train.__main__ import main
-
-def work(*words):
-    return main(list(words))
-"""
-    with forks(code) as made:
-        yield made
 
 
 @pytest.mark.slow

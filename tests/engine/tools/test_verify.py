@@ -17,8 +17,9 @@ from engine.store.checkpoints import MANIFEST, MODEL, folder_name
 from engine.store.files import read_json, write_json
 from engine.store.paths import RunPaths, program
 from engine.store.stretch import plan_stretch
-from engine.tools.selftest import make_run, train
+from engine.tools.selftest import make_run
 from engine.tools.verify import compare_stretch
+from tests.forks import Forks
 from tests.support import TINY
 from tests.tui.cli.stores import command_line, process_environment
 
@@ -32,12 +33,12 @@ def heats(*words: str, store: Path, **environment: str) -> subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+def original(tmp_path_factory: pytest.TempPathFactory, trainer: Forks) -> RunPaths:
     """12 steps, stopped and resumed at step 6."""
     folder = tmp_path_factory.mktemp("store") / "runs"
     run = make_run(folder, resolve(config_class("multiplication"), SMALL), "one")
-    train(run, "--stop-at", "6")
-    train(run)
+    trainer.run(run.folder, "--stop-at", 6)
+    trainer.run(run.folder)
     return run
 
 

@@ -152,6 +152,7 @@ def work(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_kills_in_mid_save_never_leave_a_bad_checkpoint_in_place(store_root: Path) -> None:
     run = make_run(store_root)
     with forks(_SAVE_FOREVER) as saving:

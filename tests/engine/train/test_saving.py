@@ -419,6 +419,7 @@ def work(folder, step):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_kills_in_mid_save_beside_training_leave_nothing_that_a_resume_would_take(store_root: Path) -> None:
     run = make_run(store_root)
     kills = half_written = 0

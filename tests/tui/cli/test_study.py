@@ -61,6 +61,16 @@ def test_following_what_waits_for_a_person_leaves_with_the_reason(store: Store, 
     assert "paused: for a test" in done.stderr
 
 
+def test_a_file_from_anywhere_is_followed_to_its_verdict(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    study = write_study(tmp_path / "elsewhere", "afar", seeds=[0])
+    for cell in expand(study):
+        finish(store, study, cell, 1.0)
+    done = heats("study", "run", str(study.file), "--follow", store=store, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "INCONCLUSIVE" in done.stdout
+
+
 def test_status_shows_each_cell_and_what_holds_it_up(store: Store, study: Study) -> None:
     run = log_training(store, study, expand(study)[0], {40: 1.5})
     log_event(run.attempts()[-1], "suspect", 40, message="no better than chance")
@@ -95,6 +105,23 @@ def test_a_search_shows_its_trials_and_which_were_ended(store: Store, tmp_path: 
     assert "pruned" in heats("study", "status", "hunt", store=store, cwd=tmp_path).stdout
     written = answer(store, hunt, "report", "hunt")
     assert "trial-001" in Path(written["markdown"]).read_text()
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_fifty_seeds_fit_80_columns(store: Store, tmp_path: Path, ascii_only: bool) -> None:
+    (tmp_path / "experiments").mkdir()
+    many = write_study(tmp_path / "experiments", "many", seeds=list(range(50)))
+    for cell in expand(many)[:4]:
+        finish(store, many, cell, 1.5)
+    words = (*(["--ascii"] if ascii_only else []), "study", "status", "many")
+    lines = heats(*words, store=store, cwd=tmp_path, environment={"COLUMNS": "80"}).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    done, missing = ("+", ".") if ascii_only else ("\u2714", "\u00b7")
+    (row,) = [line for line in lines if line.startswith("small")]
+    assert row.split()[:3] == ["small", "1.5", done * 2 + missing * 8]
+    assert sum(line.count(missing * 8) for line in lines) == 10
+    wide = heats(*words, store=store, cwd=tmp_path).stdout  # in a pipe nothing is left out
+    assert "seed 49" in wide
 
 
 def test_stop_takes_what_waits_out_of_the_queue(store: Store, study: Study) -> None:
