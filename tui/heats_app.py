@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,20 @@ from tui.themes import TERMINAL_THEMES, THEME_NAMES, first_theme, register, them
 from tui.tracker import PERIOD_SECONDS, RunTracker
 
 _SAVE_AFTER_SECONDS = 0.4
+_QUIET_SECONDS = 30.0
+
+
+def pace(*, focused: bool, live: bool, quiet_seconds: float) -> float:
+    """Seconds from one look to the next. Pure.
+
+    Args:
+        focused: whether the terminal has the focus, as far as it tells.
+        live: whether any run is live.
+        quiet_seconds: since a key was pressed, or anything changed in the store.
+    """
+    if not focused:
+        return 3.0 if live else 5.0
+    return 1.0 if live or quiet_seconds < _QUIET_SECONDS else 3.0
 
 
 class HeatsApp(App[None], inherit_bindings=False):
@@ -87,6 +102,8 @@ class HeatsApp(App[None], inherit_bindings=False):
         self.machine = MachineMemory(store_root)
         self._save_timer: Timer | None = None
         self._select_next: str | None = None
+        self._stirred = time.monotonic()
+        self._ticked = 0.0
 
     def on_mount(self) -> None:
         self.set_class(self.ascii_only, "ascii-only")
@@ -113,8 +130,32 @@ class HeatsApp(App[None], inherit_bindings=False):
         if self.low_bandwidth and isinstance(event.widget, Input):
             event.widget.cursor_blink = False
 
+    # The pace
+
+    @property
+    def pace_seconds(self) -> float:
+        """How often to look for news: the screen and the store are left alone while nobody looks or nothing happens."""
+        live = any(run.status.is_live for run in self.tracker.runs or ())
+        return pace(focused=self.app_focus, live=live, quiet_seconds=time.monotonic() - self._stirred)
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key or the mouse: somebody is there."""
+        if isinstance(event, events.InputEvent):
+            self._stirred = time.monotonic()
+        await super().on_event(event)
+
+    def on_app_focus(self) -> None:
+        """Somebody looks again: show how things are now."""
+        self._stirred = time.monotonic()
+        self.tracker.kick()
+        self._ticked = 0.0
+        self._tick()
+
     def _tick(self) -> None:
         """The one clock: only the screen that is shown hears it."""
+        if time.monotonic() - self._ticked < self.pace_seconds - PERIOD_SECONDS / 2:
+            return
+        self._ticked = time.monotonic()
         if self.is_running and isinstance(self.screen, HeatsScreen) and self.screen.is_mounted:
             self.screen.tick()
 
@@ -168,6 +209,7 @@ class HeatsApp(App[None], inherit_bindings=False):
     def _runs_listed(self, message: RunsListed) -> None:
         if wants_bell() and any_news(self.tracker.runs, message.runs):
             self.bell()
+        self._stirred = time.monotonic()
         self.tracker.take_runs(message)
         if self._select_next is not None and self.tracker.find(self._select_next) is not None:
             home = self.screen_stack[1] if len(self.screen_stack) > 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -68,11 +69,17 @@ class RunTracker:
         """Of single runs; any thread may ask it."""
         self._busy = False
         self._again = False
+        self._kicked = 0.0
 
     def start(self) -> None:
         """Begin to read, and go on at each tick of the app's clock."""
-        self.app.set_interval(PERIOD_SECONDS, self.kick)
+        self.app.set_interval(PERIOD_SECONDS, self._beat)
         self.kick()
+
+    def _beat(self) -> None:
+        """Read when it is time: seldom while nobody looks or nothing happens."""
+        if time.monotonic() - self._kicked >= getattr(self.app, "pace_seconds", PERIOD_SECONDS) - PERIOD_SECONDS / 2:
+            self.kick()
 
     def run_paths(self, run_id: str) -> RunPaths:
         """Where a run lies."""
@@ -123,7 +130,7 @@ class RunTracker:
         if self._busy:
             self._again = True
             return
-        self._busy, self._again = True, False
+        self._busy, self._again, self._kicked = True, False, time.monotonic()
         wanted, answered = self._wanted, self._answered
         self.app.run_worker(
             lambda: self._poll(wanted, answered), name="tracker", group="tracker", description="reads the store",

@@ -100,6 +100,8 @@ def test_the_address_is_all_one_needs_and_ctrl_c_ends_all(served: Served) -> Non
                 assert response.headers["Referrer-Policy"] == "no-referrer"
                 assert "default-src 'none'" in response.headers["Content-Security-Policy"]
             assert f"ws://localhost:{served.port}/{served.token}/ws" in page, "it goes by the name that was asked for"
+            assert "https://" not in page, "nobody elsewhere is asked for anything"
+            assert "css/xterm.css" in page
             assert await status(session, f"{served.address}static/js/textual.js") == 200
             async with session.ws_connect(f"{served.address}ws?width=100&height=30") as first:
                 second = await session.ws_connect(f"{served.address}ws?width=80&height=24")
