@@ -96,7 +96,7 @@ def _cell(title: str, item: CheckpointReport, now: float, deep: bool, run_name: 
         AGE: coarse_age(checkpoint.created, now) if checkpoint.created else "-",
         ATTEMPT: str(checkpoint.attempt or "-"),
         HOLDS: holds(item),
-        KIND: safe(", ".join(item.kinds)),
+        KIND: safe(", ".join(item.kinds)) or "-",
     }
     text = texts[title]
     return Text(text.rjust(len(title)) if title in _RIGHT else text, style=style)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -21,8 +22,10 @@ from engine.store.status import State
 from engine.store.summary import RunSummary
 from tests.tui.made import summary
 from tui.widgets.chart import Chart, Line, Look
+from tui.widgets.cursor_view import CursorView
 from tui.widgets.log_view import LogView, TextLines
 from tui.widgets.run_table import RunTable
+from tui.widgets.tab_bar import TabBar
 
 
 class OneWidget(App[None]):
@@ -316,3 +319,63 @@ def test_searching() -> None:
         assert not view.search("")
 
     show(view, body)
+
+
+def test_long_lines_are_broken_where_wanted() -> None:
+    view = LogView(follow=True)
+    lines = ["short", "x" * 200, "wide 漢字" * 30, "", "last"]
+
+    async def body(app: OneWidget, pilot: Pilot[None]) -> None:
+        view.show(TextLines(lines))
+        assert "›" in text_of(view)[1]
+        view.set_wrap(True)
+        shown = text_of(view)
+        assert "".join(line.rstrip() for line in shown[1:4]) == "x" * 200
+        assert all(cell_len(line) == 80 for line in shown)
+        await pilot.resize_terminal(20, 5)
+        assert text_of(view)[-1].strip() == "last"
+        for _ in range(40):
+            view.move_by(-1)
+        assert text_of(view)[0].strip() == "short"
+        seen = []
+        for _ in range(60):
+            seen.append(text_of(view)[0].strip())
+            view.move_by(1)
+        assert seen.count("x" * 20) == 10, "every wrapped row comes by"
+        assert view.search("last")
+        assert any("last" in line for line in text_of(view))
+        view.set_wrap(False)
+        view.move_to_start()
+        assert text_of(view)[0].strip() == "short"
+
+    show(view, body)
+
+
+def test_a_cursor_stands_only_on_its_stops() -> None:
+    view = CursorView()
+    moved: list[int] = []
+
+    async def body(app: OneWidget, pilot: Pilot[None]) -> None:
+        view.show_lines(["head", "one", "two", "", "head", "three"], stops=[1, 2, 5])
+        for rows in (0, 1, 1, 1, -1, -9):
+            view.move_by(rows)
+            moved.append(view.cursor)
+        assert moved == [1, 2, 5, 5, 2, 1]
+        app.asked.clear()
+        view.show_lines(["head", "one", "two", "", "head", "three"], stops=[1, 2, 5])
+        assert not app.asked, "nothing new, nothing drawn"
+
+    show(view, body)
+
+
+def test_tabs_have_their_names_where_they_fit() -> None:
+    bar = TabBar(("charts", "log", "config"))
+
+    async def body(app: OneWidget, pilot: Pilot[None]) -> None:
+        assert "3 Config" in bar.render_line(0).text
+        await pilot.resize_terminal(16, 5)
+        bar.show("log")
+        assert "2 Log" in bar.render_line(0).text
+        assert "Config" not in bar.render_line(0).text
+
+    show(bar, body)

@@ -120,3 +120,17 @@ def test_any_content(tmp_path_factory: pytest.TempPathFactory, content: bytes, c
 def test_no_file(tmp_path: Path) -> None:
     assert tail(tmp_path / "none", 5) == []
     assert _opened(tmp_path / "none").lines(0, 5) == []
+
+
+@pytest.mark.parametrize("pattern", ["needle", "Needle", "x", "nowhere", "grün", "", "100%"])
+def test_all_lines_with_a_text_are_found(tmp_path: Path, pattern: str) -> None:
+    path = tmp_path / "output.log"
+    odd = ["Needle grün", "a\tneedle", "\x1b[31mnee\x1b[0mdle", "50%\r100%", "needle\rgone", "x" * 9]
+    path.write_text(
+        "".join(f"{odd[at % 6]} {at}\n" if at % 7 == 0 else f"line {at}\n" for at in range(9000)) + "needle"
+    )
+    log = _opened(path)
+    exact = pattern != pattern.lower()
+    texts = [line if exact else line.lower() for line in log.lines(0, log.line_count)]
+    expected = [number for number, text in enumerate(texts) if pattern and pattern in text]
+    assert log.find_all(pattern).tolist() == expected
