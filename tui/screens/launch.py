@@ -48,6 +48,7 @@ _RUN_FIELDS = (
     ("backend", "Where it trains: on this machine (local). Slurm can't be launched on yet."),
     ("notify", "A command that is told of alerts and of the end; else HEATS_NOTIFY. `heats notify` shows examples."),
 )
+_FIND_HINT = "A part of an option's name or help narrows the form; KEY=VALUE and Enter sets one; Esc shows all again."
 _CHOICES = {"start": STARTS, "backend": BACKENDS}
 
 
@@ -73,7 +74,8 @@ class LaunchScreen(HeatsScreen):
         self._draft: str | None = None
         """Under what is typed is kept; None until the form shows what it begins with."""
         self._before: dict[str, str] | None = None
-        self._slots = ""
+        self._last: Field | None = None
+        """The field that was typed into last."""
         self._use(task or (self.tasks[0] if self.tasks else ""))
 
     def _use(self, task: str) -> None:
@@ -135,7 +137,6 @@ class LaunchScreen(HeatsScreen):
             self.ask("clone", "reads the run's options", lambda: _try(root, run_id), self._took_clone)
 
     def _took_slots(self, text: str) -> None:
-        self._slots = text
         self._field("run start").hint_text = f"{dict(_RUN_FIELDS)['start']} {text}"
 
     def _took_clone(self, found: Origin | str) -> None:
@@ -273,13 +274,22 @@ class LaunchScreen(HeatsScreen):
                 shown.add(field.heading)
         for heading in self.query(".section").results(Static):
             heading.display = heading in shown
-        near = None if found else nearest(wanted, list(self.options))
-        told = "" if found else f"no option holds {wanted!r}" + (f"; did you mean {near}?" if near else "")
+        if found:
+            self._show_hint()
+            return
+        near = nearest(wanted, list(self.options))
+        told = f"no option holds {wanted!r}" + (f"; did you mean {near}?" if near else "")
         update_text(self.query_one("#hint", Static), told, layout=True)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         if isinstance(event.widget, Field):
-            update_text(self.query_one("#hint", Static), event.widget.hint_text, layout=True)
+            self._last = event.widget
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        focused = self.focused
+        said = focused.hint_text if isinstance(focused, Field) else _FIND_HINT if focused is not None else ""
+        update_text(self.query_one("#hint", Static), said, layout=True)
 
     @on(Input.Submitted)
     def _entered(self, message: Input.Submitted) -> None:
@@ -348,7 +358,7 @@ class LaunchScreen(HeatsScreen):
         if field.display:
             field.value = ""
             field.display = False
-            self.action_next_field()
+            (self._last or self._fields()[0]).focus()
             return
         self.dismiss()
 
