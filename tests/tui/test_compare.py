@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from engine.store.files import read_json, write_json
 from engine.store.paths import RunPaths
-from tests.tui.driving import drive, told, until
+from tests.tui.driving import drive, told
+from tests.tui.driving import until as wait
 from tests.tui.made import decay, make_run
 from tui.compare_table import name_of, table_rows
 from tui.comparing import letters, mode_of, read_compared, winners
@@ -19,6 +22,14 @@ from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.widgets.grid import GridView
 from tui.widgets.text_pane import TextPane
+
+PATIENCE_SECONDS = 120.0
+"""The first look imports scipy, which takes long on a busy machine."""
+
+
+async def until(pilot: Pilot[None], check: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until something is so."""
+    await wait(pilot, check, seconds)
 
 
 def options(run: RunPaths, text: str) -> None:
@@ -98,7 +109,7 @@ def test_twenty_runs_at_80_columns_keep_their_digits(store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         screen = CompareScreen([run.id for run in runs])
         app.push_screen(screen)
-        await until(pilot, lambda: screen.table is not None and len(screen.diffs) == 19, 60)
+        await until(pilot, lambda: screen.table is not None and len(screen.diffs) == 19)
 
         def text() -> list[str]:
             return [strip.text for strip in app.screen._compositor.render_strips()]

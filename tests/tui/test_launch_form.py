@@ -281,8 +281,7 @@ def test_two_seeds_are_launched_through_the_queue(store_root: Path, monkeypatch:
         await until(pilot, lambda: "makes 2 runs" in shown(form, "problem"))
         await pilot.press("ctrl+g")
         await until(pilot, lambda: app.screen is not form, 60)
-        assert "launched" in told(app)
-        assert "queued" in told(app)
+        await until(pilot, lambda: "launched" in told(app) and "queued" in told(app))
         assert not app.state.drafts
 
     drive(store_root, body)

@@ -204,7 +204,7 @@ async def open_study(app: HeatsApp, pilot: Pilot[None], name: str) -> StudyScree
     await until(pilot, lambda: isinstance(app.screen, StudyScreen))
     screen = app.screen
     assert isinstance(screen, StudyScreen)
-    await until(pilot, lambda: screen.view is not None)
+    await until(pilot, lambda: screen.view is not None, 120)
     return screen
 
 
@@ -219,7 +219,7 @@ def test_from_the_table_to_a_study_to_a_run(place: Path, store_root: Path, size:
         await until(pilot, lambda: isinstance(app.screen, StudiesScreen) and app.screen.sources)
         listing = app.screen
         assert isinstance(listing, StudiesScreen)
-        await until(pilot, lambda: listing.views["made"].whole)
+        await until(pilot, lambda: listing.views["made"].whole, 120)
         assert listing.views["made"].counts() == {"finished": 4, "missing": 2}
         assert "did you mean `multiplication`?" in listing.views["wrong"].problem
         await pilot.press("escape")
