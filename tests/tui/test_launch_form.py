@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -15,11 +16,29 @@ from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.launch import actions
 from engine.launch.actions import LaunchRequest, Started
+from engine.store.paths import open_store
+from engine.store.status import State
+from tests.engine.study.made import make_study
+from tests.support import TINY, look, wait_for_state
 from tests.tui.driving import drive, selected, told, until
 from tests.tui.made import make_run
 from tui.heats_app import HeatsApp
-from tui.launch_form import changed_values, check, command_line, command_words, default_text
+from tui.launch_form import (
+    Filled,
+    Origin,
+    changed_values,
+    check,
+    check_filled,
+    command_line,
+    command_text,
+    command_words,
+    default_text,
+    parse_seeds,
+    requests_of,
+)
 from tui.screens.launch import LaunchScreen, OptionField
+from tui.screens.pick import PickScreen
+from tui.view_state import load, state_path
 
 KIND = config_class("multiplication")
 OPTIONS = {option.key: option for option in list_options(KIND)}
@@ -110,3 +129,168 @@ def test_the_form(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "launched" in told(app)
 
     drive(store_root, body)
+
+
+def test_seeds_as_people_write_them() -> None:
+    assert parse_seeds("") == ()
+    assert parse_seeds("3") == (3,)
+    assert parse_seeds("0, 2 5-7") == (0, 2, 5, 6, 7)
+    for wrong in ("x", "4-2", "1 1", "0-5000", "-1"):
+        with pytest.raises(HeatsError):
+            parse_seeds(wrong)
+
+
+@pytest.mark.parametrize(
+    ("filled", "sentence", "key"),
+    [
+        (Filled("multiplication", {"optim.name": "adamv"}), "did you mean `adamw`?", "optim.name"),
+        (Filled("multiplication", seeds="0 0"), "given twice", "seed"),
+        (Filled("multiplication", backend="slurm"), "can't be launched on yet", "backend"),
+        (Filled("multiplication", start="later"), "choose now or queue", "start"),
+        (Filled("multiplication", seeds="0-2", notify="mail"), "in the queue can't be given a command", "notify"),
+    ],
+)
+def test_the_whole_form_is_checked(filled: Filled, sentence: str, key: str) -> None:
+    found = check_filled(KIND, filled)
+    assert sentence in found.problem
+    assert found.key == key
+
+
+def test_several_seeds_are_a_loop_and_a_clone_says_what_it_changes() -> None:
+    several = Filled("multiplication", {"train.max_steps": "50"}, "0-2", name="my run")
+    line = command_text(several, root=Path("runs"))
+    inner = "heats launch multiplication train.max_steps=50 --name 'my run' --queue --seed $seed"
+    assert line == f"for seed in 0 1 2; do {inner}; done"
+    requests = requests_of(several, root=Path("runs"))
+    assert [request.values["seed"] for request in requests] == ["0", "1", "2"]
+    assert requests[1].command[:5] == ("heats", "launch", "multiplication", "train.max_steps=50", "seed=1")
+    origin = Origin("clone", "multiplication", {"optim.lr": "0.25", "train.max_steps": "50", "seed": "3"}, "RUN")
+    same = Filled("multiplication", {"optim.lr": "0.25", "train.max_steps": "50"}, "3")
+    assert command_text(same, root=Path("runs"), origin=origin) == "heats clone RUN"
+    changed = Filled("multiplication", {"train.max_steps": "60"})
+    default = default_text(OPTIONS["optim.lr"])
+    expected = f"heats clone RUN optim.lr={default} train.max_steps=60 seed=0".split()
+    assert sorted(command_text(changed, root=Path("runs"), origin=origin).split()) == sorted(expected)
+    assert requests_of(changed, root=Path("runs"), origin=origin)[0].parent == "RUN"
+
+
+async def open_form(app: HeatsApp, pilot: Pilot[None], form: LaunchScreen | None = None) -> LaunchScreen:
+    """The form, with its values in it."""
+    if form is None:
+        await pilot.press("n")
+    else:
+        app.push_screen(form)
+    await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and app.screen._draft is not None)
+    found = app.screen
+    assert isinstance(found, LaunchScreen)
+    return found
+
+
+def test_what_was_typed_survives_escape_and_a_new_app(store_root: Path) -> None:
+    async def typing(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        form._field("train.max_steps").focus()
+        await pilot.press(*"77")
+        form._field("run name").focus()
+        await pilot.press(*"mine")
+        app.post_message(events.Paste("pasted\nq\nctrl+g"))
+        await until(pilot, lambda: "pasted" in form._field("run name").value)
+        assert app.screen is form, "pasted text goes into the field only"
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not form)
+        again = await open_form(app, pilot)
+        assert again.typed() == {"train.max_steps": "77", "run name": "minepasted"}
+        await pilot.press("ctrl+l")
+        assert again.typed() == {}
+        await pilot.press("ctrl+r")
+        assert again.typed()["train.max_steps"] == "77"
+        await until(pilot, lambda: "77" in load(state_path(store_root)).drafts)
+
+    async def coming_back(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        assert form.typed()["run name"] == "minepasted"
+
+    drive(store_root, typing)
+    drive(store_root, coming_back)
+
+
+def test_a_clone_is_filled_from_its_run(store_root: Path) -> None:
+    run = make_run(store_root, "old")
+    run.config.write_text("seed: 4\noptim:\n  lr: 0.25\ntrain:\n  max_steps: 1000\n")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot, LaunchScreen(clone_of=run.id))
+        assert form._field("optim.lr").value == "0.25"
+        assert form._field("optim.lr").has_class("changed")
+        assert form._field("seed").value == "4"
+        assert shown(form, "command").startswith(f"heats clone {run.id}")
+        form._field("optim.lr").value = "0.5"
+        await until(pilot, lambda: "optim.lr=0.5" in shown(form, "command"))
+        (request,) = form.requests()
+        assert request.parent == run.id
+        assert resolve(KIND, request.values).seed == 4
+        await pilot.press("escape")
+        run.config.write_text("")
+        app.push_screen(LaunchScreen(clone_of=run.id))
+        await until(pilot, lambda: "can't be cloned" in told(app))
+
+    drive(store_root, body)
+
+
+def test_an_arm_of_a_study_fills_the_options(store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = make_study(tmp_path / "experiments", "mine", presets={"smoke": {"base": {"train.max_steps": 9}}})
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        form._field("run name").value = "kept"
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await pilot.press(*"mine.smoke latent", "enter")
+        await until(pilot, lambda: app.screen is form)
+        assert form.values()["train.max_steps"] == "9"
+        assert form.filled().values.get("model.kind", default_text(OPTIONS["model.kind"])) == "latent"
+        assert form._field("run name").value == "kept"
+        await pilot.press("ctrl+r")
+        assert form.typed() == {"run name": "kept"}
+
+    drive(store_root, body)
+    assert study.spec.presets
+
+
+def test_an_option_is_set_by_its_key_and_a_wrong_one_is_told_the_right_one(store_root: Path) -> None:
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        await pilot.press("ctrl+f", *"max_steps=50", "enter")
+        assert form.values() == {"train.max_steps": "50"}
+        await pilot.press("ctrl+f", *"train.max_stepps=50", "enter")
+        assert "did you mean train.max_steps" in shown(form, "hint")
+
+    drive(store_root, body)
+
+
+@pytest.mark.slow
+def test_two_seeds_are_launched_through_the_queue(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEATS_SLOTS", "1")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        for key, value in TINY.items():
+            form._field(key).value = str(value)
+        form._field("seed").value = "1 2"
+        await until(pilot, lambda: "makes 2 runs" in shown(form, "problem"))
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: app.screen is not form, 60)
+        await until(pilot, lambda: "launched" in told(app) and "queued" in told(app))
+        assert not app.state.drafts
+
+    drive(store_root, body)
+    store = open_store(store_root)
+    for run_id in store.run_ids():
+        wait_for_state(store.run(run_id), State.FINISHED)
+    assert sorted(look(store.run(run_id)).seed or 0 for run_id in store.run_ids()) == [1, 2]
+
+
+def shown(form: LaunchScreen, name: str) -> str:
+    """A line of text of the form."""
+    return str(getattr(form.query_one(f"#{name}", Static), "shown_text", ""))

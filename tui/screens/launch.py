@@ -48,6 +48,7 @@ _RUN_FIELDS = (
     ("backend", "Where it trains: on this machine (local). Slurm can't be launched on yet."),
     ("notify", "A command that is told of alerts and of the end; else HEATS_NOTIFY. `heats notify` shows examples."),
 )
+_FIND_HINT = "A part of an option's name or help narrows the form; KEY=VALUE and Enter sets one; Esc shows all again."
 _CHOICES = {"start": STARTS, "backend": BACKENDS}
 
 
@@ -70,10 +71,13 @@ class LaunchScreen(HeatsScreen):
         self.origin: Origin | None = None
         self.outcome = Check()
         self.busy = False
+        self.every: list[Field] = []
+        """All fields, in their order: asking the screen for them anew at each key takes longer than the check."""
         self._draft: str | None = None
         """Under what is typed is kept; None until the form shows what it begins with."""
         self._before: dict[str, str] | None = None
-        self._slots = ""
+        self._last: Field | None = None
+        """The field that was typed into last."""
         self._use(task or (self.tasks[0] if self.tasks else ""))
 
     def _use(self, task: str) -> None:
@@ -91,7 +95,8 @@ class LaunchScreen(HeatsScreen):
         yield Input(id="find", placeholder="show options that hold this text, or set one: KEY=VALUE", compact=True)
         with VerticalScroll(id="form", can_focus=False):
             heading: Static | None = None
-            for field in self._made():
+            self.every = list(self._made())
+            for field in self.every:
                 if field.heading is not heading and field.heading is not None:
                     heading = field.heading
                     yield heading
@@ -135,7 +140,6 @@ class LaunchScreen(HeatsScreen):
             self.ask("clone", "reads the run's options", lambda: _try(root, run_id), self._took_clone)
 
     def _took_slots(self, text: str) -> None:
-        self._slots = text
         self._field("run start").hint_text = f"{dict(_RUN_FIELDS)['start']} {text}"
 
     def _took_clone(self, found: Origin | str) -> None:
@@ -163,7 +167,7 @@ class LaunchScreen(HeatsScreen):
     def _fill(self, values: Mapping[str, str]) -> None:
         """Put these values into the fields and empty all others."""
         with self.prevent(Input.Changed):
-            for field in self.query(Field):
+            for field in self.every:
                 if field.label != "task" and field.value != values.get(field.key, ""):
                     field.value = values.get(field.key, "")
                     field.cursor_position = len(field.value)
@@ -171,27 +175,34 @@ class LaunchScreen(HeatsScreen):
 
     def typed(self) -> dict[str, str]:
         """What stands in the fields, by key; empty ones are left out."""
-        return {field.key: field.value for field in self.query(Field) if field.value and field.label != "task"}
+        return {field.key: field.value for field in self.every if field.value and field.label != "task"}
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 16, "short")
         self.set_class(self.size.width < 60, "narrow")
+
+    def _put(self, name: str, text: str) -> None:
+        """Show a line of text; everything is laid out anew only where it takes more rows, or fewer."""
+        widget = self.query_one(f"#{name}", Static)
+        width = max(1, widget.size.width)
+        rows = [-(-len(words) // width) for words in (text, getattr(widget, "shown_text", ""))]
+        update_text(widget, text, layout=rows[0] != rows[1] or width == 1)
 
     def _show_title(self) -> None:
         what = f"Clone of {self.clone_of}" if self.clone_of else f"New run of {self.task_name}: {self.kind.summary}"
         update_text(self.query_one("#title", Static), what)
 
     def _fields(self) -> list[Field]:
-        return [field for field in self.query(Field) if field.display]
+        return [field for field in self.every if field.display]
 
     def _field(self, key: str) -> Field:
-        return next(field for field in self.query(Field) if field.key == key)
+        return next(field for field in self.every if field.key == key)
 
     # What the form says
 
     def values(self) -> dict[str, str]:
         """What was typed and differs from the defaults, by key."""
-        typed = {field.option.key: field.value for field in self.query(OptionField)}
+        typed = {field.option.key: field.value for field in self.every if isinstance(field, OptionField)}
         return changed_values(self.options, typed)
 
     def filled(self) -> Filled:
@@ -229,7 +240,7 @@ class LaunchScreen(HeatsScreen):
         filled = self.filled()
         self.outcome = check_filled(self.kind, filled)
         wrong = self.outcome.key if self.outcome.problem else None
-        for field in self.query(Field):
+        for field in self.every:
             field.set_class(wrong in (field.key, field.label) and wrong is not None, "wrong")
             changed = bool(field.value) and not (isinstance(field, OptionField) and field.key not in filled.values)
             changed |= field.key == "seed" and bool(filled.seeds)
@@ -238,7 +249,7 @@ class LaunchScreen(HeatsScreen):
         self._field("run start").placeholder = "queue" if starts_queued(filled) else "now"
         self._say(filled)
         command = command_text(filled, root=self.heats.store_root, origin=self.origin)
-        update_text(self.query_one("#command", Static), command, layout=True)
+        self._put("command", command)
         if self._draft is not None:
             typed = self.typed()
             kept = typed if typed != self._first_values() else None
@@ -250,14 +261,14 @@ class LaunchScreen(HeatsScreen):
         line.set_class(bool(self.outcome.problem), "wrong")
         if self.outcome.problem:
             sign = "x" if self.heats.ascii_only else "✘"
-            update_text(line, f"{sign} {self.outcome.problem}", layout=True)
+            self._put("problem", f"{sign} {self.outcome.problem}")
             return
         count = len(self.requests())
         what = f"a run {self.outcome.slug}" if count == 1 else f"{count} runs {self.outcome.slug}"
         changed = len(filled.values)
         how = "when a slot is free" if starts_queued(filled) else "at once"
         differ = "1 option differs" if changed == 1 else f"{changed} options differ"
-        update_text(line, f"makes {what}, {how}; {differ} from the defaults", layout=True)
+        self._put("problem", f"makes {what}, {how}; {differ} from the defaults")
 
     # Finding and moving
 
@@ -265,7 +276,7 @@ class LaunchScreen(HeatsScreen):
         wanted = text.strip().lower().partition("=")[0].strip()
         shown: set[Static] = set()
         found = False
-        for field in self.query(Field):
+        for field in self.every:
             fits = wanted in f"{field.label} {field.key} {field.hint_text}".lower()
             found |= fits
             field.display = field.label_widget.display = fits
@@ -273,13 +284,22 @@ class LaunchScreen(HeatsScreen):
                 shown.add(field.heading)
         for heading in self.query(".section").results(Static):
             heading.display = heading in shown
-        near = None if found else nearest(wanted, list(self.options))
-        told = "" if found else f"no option holds {wanted!r}" + (f"; did you mean {near}?" if near else "")
-        update_text(self.query_one("#hint", Static), told, layout=True)
+        if found:
+            self._show_hint()
+            return
+        near = nearest(wanted, list(self.options))
+        told = f"no option holds {wanted!r}" + (f"; did you mean {near}?" if near else "")
+        self._put("hint", told)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         if isinstance(event.widget, Field):
-            update_text(self.query_one("#hint", Static), event.widget.hint_text, layout=True)
+            self._last = event.widget
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        focused = self.focused
+        said = focused.hint_text if isinstance(focused, Field) else _FIND_HINT if focused is not None else ""
+        self._put("hint", said)
 
     @on(Input.Submitted)
     def _entered(self, message: Input.Submitted) -> None:
@@ -299,7 +319,7 @@ class LaunchScreen(HeatsScreen):
         found = key if key in self.options else nearest(key, list(self.options))
         if found is None or (found != key and found.rpartition(".")[2] != key):
             near = f"; did you mean {found}?" if found else ""
-            update_text(self.query_one("#hint", Static), f"there is no option {key!r}{near}", layout=True)
+            self._put("hint", f"there is no option {key!r}{near}")
             return
         self.query_one("#find", Input).value = ""
         self.query_one("#find").display = False
@@ -348,7 +368,7 @@ class LaunchScreen(HeatsScreen):
         if field.display:
             field.value = ""
             field.display = False
-            self.action_next_field()
+            (self._last or self._fields()[0]).focus()
             return
         self.dismiss()
 
@@ -412,7 +432,7 @@ class LaunchScreen(HeatsScreen):
             return
         self.busy = True
         requests, queue, root = self.requests(), starts_queued(self.filled()), self.heats.store_root
-        update_text(self.query_one("#problem", Static), "launching", layout=True)
+        self._put("problem", "launching")
 
         def act() -> tuple[str, str | None]:
             from engine.launch.submit import submit

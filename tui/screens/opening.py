@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -64,5 +65,5 @@ def copyable(key: str, label: str, text: Callable[[], str], file: str) -> Any:
 
 def copyables(items: Iterable[tuple[str, str, str, str]]) -> list[Any]:
     """The same for several texts that are known: key, label, text, file."""
-    found = [copyable(key, label, lambda text=text: text, file) for key, label, text, file in items]
+    found = [copyable(key, label, partial(str, text), file) for key, label, text, file in items]
     return [item for item in found if item is not None]

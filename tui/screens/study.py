@@ -174,6 +174,10 @@ class StudyScreen(PaneScreen):
         """Where there is room for one pane only, Tab turns from one to the other."""
         if self.has_class("low") and self.report is None:
             self.toggle_class("second")
+            self._show()
+            for pane in self.panes()[:1]:
+                pane.focus()
+            return
         super()._turn_pane(direction)
 
     @property
