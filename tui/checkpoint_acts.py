@@ -258,7 +258,7 @@ class CheckpointActs:
         """Make a plan for what changes the store; nothing where the app may change nothing."""
 
         def planned(found: T) -> None:
-            if self.screen.is_current:
+            if self.screen.is_active:
                 ask(found)
             else:  # a question out of nowhere would take keys that were meant for something else
                 self.screen.heats.tell("the plan is ready: ask for it again to see it")

@@ -94,7 +94,7 @@ def _kept(item: Copyable) -> Path:
 
 def _page(screen: HeatsScreen, words: Sequence[str], path: Path, label: str) -> None:
     try:
-        if screen.is_current:
+        if screen.is_active:
             code = run_outside(screen.heats, [*words, str(path)])
             if code:
                 screen.heats.tell(f"`{words[0]}` ended with code {code}", failed=True)

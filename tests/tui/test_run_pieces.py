@@ -15,7 +15,7 @@ from engine.store.records import Event
 from engine.store.requests import StopRequest
 from engine.store.status import State
 from tests.engine.store.made import write_checkpoint
-from tests.tui.cli.stores import add_attempt, make_run
+from tests.tui.cli.stores import add_attempt, log_steps, make_run
 from tests.tui.made import summary
 from tui.checkpoint_rows import checkpoint_rows, checkpoint_titles, find_checkpoint, report_sentence
 from tui.config_lines import Config, Entry, config_lines
@@ -114,7 +114,7 @@ def test_figures_as_histories() -> None:
 
 def test_checkpoints_as_rows(tmp_path: Path) -> None:
     run = make_run(create_store(tmp_path / "runs"))
-    add_attempt(run)
+    log_steps(add_attempt(run), 1, 20)
     for step in (10, 20):
         write_checkpoint(run, step, metric=0.5)
     (run.checkpoints / "step-00000030").mkdir()

@@ -205,7 +205,7 @@ class OneRunActs(RunActsScreen):
             store, planned = found
             if planned.refused:
                 self.heats.tell("\n".join(planned.refused), failed=True)
-            elif self.is_current:
+            elif self.is_active:
                 self._ask_delete(run, store, planned)
 
         self.ask("delete", "measures a run", plan, take)
