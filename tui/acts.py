@@ -37,13 +37,13 @@ class Acts:
 
         self.do("launches a run", act)
 
-    def resume(self, run_id: str) -> None:
-        """Go on with a run from its newest valid checkpoint."""
+    def resume(self, run_id: str, **options: Any) -> None:
+        """Go on with a run from its newest valid checkpoint, or as the options of `actions.resume` say."""
 
         def act() -> Outcome:
             from engine.launch.actions import resume
 
-            started = resume(self.run_paths(run_id))
+            started = resume(self.run_paths(run_id), **options)
             step = started.resumed_from_step
             told = (
                 f"resumed {run_id} from step {format.count(step)}" if step else f"started {run_id} from the beginning"
@@ -67,21 +67,22 @@ class Acts:
         """Where a run lies."""
         return RunPaths(self.root.absolute() / run_id)
 
-    def do(self, description: str, act: Callable[[], Outcome]) -> None:
+    def do(self, description: str, act: Callable[[], Outcome], then: Callable[[], None] | None = None) -> None:
         """Do something to the store in a thread, and tell its outcome in a toast.
 
         Args:
             description: what the part does, for the sentence when it fails ("stops a run").
             act: called in a thread; gives what to tell, and the run that it was about, if any.
+            then: called in the app's own thread when it is over, well or not; the screen may have gone by then.
         """
 
         def work() -> None:
             try:
                 told, run_id = act()
             except HeatsError as error:
-                self.app.post_message(ActDone(str(error), failed=True))
+                self.app.post_message(ActDone(str(error), failed=True, then=then))
             else:
-                self.app.post_message(ActDone(told, run_id=run_id))
+                self.app.post_message(ActDone(told, run_id=run_id, then=then))
 
         self.app.run_worker(work, name="act", group="acts", description=description, exit_on_error=False, thread=True)
 

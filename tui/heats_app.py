@@ -131,6 +131,8 @@ class HeatsApp(App[None], inherit_bindings=False):
             self.screen.launch_ended(failed=message.failed)
         if message.run_id is not None and message.told.startswith("launched"):
             self._select_next = message.run_id
+        if message.then is not None:
+            message.then()
         self.tracker.kick()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:

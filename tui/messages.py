@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,16 @@ class PollEnded(Message):
 class ActDone(Message):
     """A launch, stop or resume came back: with what to tell, or with the sentence of its error."""
 
-    def __init__(self, told: str, *, failed: bool = False, run_id: str | None = None) -> None:
+    def __init__(
+        self,
+        told: str,
+        *,
+        failed: bool = False,
+        run_id: str | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__()
         self.told = told
         self.failed = failed
         self.run_id = run_id
+        self.then = then

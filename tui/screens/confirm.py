@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
+
+_PAGES = {"ctrl+d": 6, "pagedown": 6, "ctrl+u": -6, "pageup": -6}
+"""Rows by which a long text is scrolled."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class ConfirmScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="question"):
             yield Static(self.title_text, id="question-title", markup=False)
-            yield Static("\n".join(self.text), id="question-text", markup=False)
+            with VerticalScroll(id="question-body", can_focus=False):
+                yield Static("\n".join(self.text), id="question-text", markup=False)
             yield OptionList(*(Option(f"{choice.key}  {choice.label}") for choice in self.choices), markup=False)
 
     def on_mount(self) -> None:
@@ -49,7 +53,7 @@ class ConfirmScreen(ModalScreen[str | None]):
     def on_resize(self) -> None:
         """Where it is low the explanation gives way: the run's name and the answers stay."""
         room = self.size.height - 2 - 1 - len(self.choices) - 1
-        text = self.query_one("#question-text")
+        text = self.query_one("#question-body")
         text.styles.max_height = max(1, room)
         text.styles.margin = (0, 0, 1 if room > 4 else 0, 0)
 
@@ -66,6 +70,9 @@ class ConfirmScreen(ModalScreen[str | None]):
             event.stop()
             answers = self.query_one(OptionList)
             (answers.action_cursor_down if event.key == "j" else answers.action_cursor_up)()
+        elif event.key in _PAGES:
+            event.stop()
+            self.query_one("#question-body").scroll_relative(y=_PAGES[event.key], animate=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
