@@ -12,16 +12,19 @@ from textual.screen import Screen
 
 from tests.tui.driving import drive
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
+from tui.actions.action import TRASH
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
 from tui.screens.help import sheet
 from tui.screens.launch import LaunchScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
+from tui.screens.trash import TrashScreen
 
 SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
     RUNS: RunsScreen,
     RUN: RunScreen,
+    TRASH: TrashScreen,
     LAUNCH: LaunchScreen,
     APP: HeatsApp,
 }
@@ -86,6 +89,7 @@ def test_the_palette_has_every_act(store_root: Path) -> None:
 
 
 def test_acts_that_lose_something_are_marked() -> None:
-    assert {action.id for action in ACTIONS if action.destructive} == {"stop"}
-    assert {action.id for action in ACTIONS if action.changes} == {"new", "stop", "resume", "submit"}
+    assert {action.id for action in ACTIONS if action.destructive} >= {"stop", "delete", "purge"}
+    changing = {"new", "stop", "resume", "submit", "clone", "tag", "note", "star", "archive", "delete", "undo"}
+    assert {action.id for action in ACTIONS if action.changes} >= {*changing, "restore", "purge"}
     assert asyncio.iscoroutinefunction(HeatsApp.action_quit)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 APP, RUNS, RUN, LAUNCH, CHART, COMPARE = "app", "runs", "run", "launch", "chart", "compare"
 CHECKPOINTS, STUDIES, STUDY, MACHINE, DOCTOR = "checkpoints", "studies", "study", "machine", "doctor"
+TRASH = "trash"
 
 ONLY_APP, ONLY_RUNS, ONLY_RUN, ONLY_LAUNCH = (frozenset({name}) for name in (APP, RUNS, RUN, LAUNCH))
 BOTH = frozenset({RUNS, RUN})
 PLACES = (RUNS, STUDIES, CHECKPOINTS, MACHINE, DOCTOR)
 """The screens that the digits go to, in their order."""
-PANES = frozenset({RUNS, RUN, CHART, COMPARE, CHECKPOINTS, STUDIES, STUDY, MACHINE, DOCTOR})
+PANES = frozenset({RUNS, RUN, CHART, COMPARE, CHECKPOINTS, STUDIES, STUDY, MACHINE, DOCTOR, TRASH})
 """The screens that are looked at, as against the form, which is typed into."""
 INNER = PANES - {RUNS}
 """Those from which Esc leads back."""
@@ -49,7 +50,7 @@ _NAMES = {
     "slash": "/", "question_mark": "?", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=",
     "left_square_bracket": "[", "right_square_bracket": "]", "enter": "Enter", "escape": "Esc", "tab": "Tab",
     "shift+tab": "Shift+Tab", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
-    "home": "Home", "end": "End",
+    "home": "Home", "end": "End", "space": "Space", "asterisk": "*", "delete": "Del",
 }  # fmt: skip
 
 

@@ -88,7 +88,10 @@ class RunActsScreen(PaneScreen):
 
     def action_stop_run(self) -> None:
         """Ask, then stop."""
-        run = self.selected_run()
+        self.stop_one(self.selected_run())
+
+    def stop_one(self, run: RunSummary | None) -> None:
+        """Ask, then stop a run."""
         if run is None or self.heats.refuses():
             return
         if not run.status.is_live and run.status is not State.SILENT and "processes of it are left" not in run.reason:
@@ -103,7 +106,10 @@ class RunActsScreen(PaneScreen):
 
     def action_resume_run(self) -> None:
         """Go on from the newest checkpoint."""
-        run = self.selected_run()
+        self.resume_one(self.selected_run())
+
+    def resume_one(self, run: RunSummary | None) -> None:
+        """Go on with a run from its newest checkpoint."""
         if run is None or self.heats.refuses():
             return
         if run.status.is_live:
