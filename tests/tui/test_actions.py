@@ -12,9 +12,10 @@ from textual.screen import Screen
 
 from tests.tui.driving import drive
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
-from tui.actions.action import TRASH
+from tui.actions.action import CHECKPOINTS, TRASH
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
+from tui.screens.checkpoints import CheckpointsScreen
 from tui.screens.help import sheet
 from tui.screens.launch import LaunchScreen
 from tui.screens.run import RunScreen
@@ -25,6 +26,7 @@ SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
     RUNS: RunsScreen,
     RUN: RunScreen,
     TRASH: TrashScreen,
+    CHECKPOINTS: CheckpointsScreen,
     LAUNCH: LaunchScreen,
     APP: HeatsApp,
 }

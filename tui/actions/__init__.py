@@ -18,11 +18,12 @@ from tui.actions import (
     runs,
     studies,
 )
-from tui.actions.action import APP, LAUNCH, RUN, RUNS, Action, key_name
+from tui.actions.action import APP, CHECKPOINTS, LAUNCH, RUN, RUNS, Action, key_name
 
 __all__ = [
     "ACTIONS",
     "APP",
+    "CHECKPOINTS",
     "LAUNCH",
     "RUN",
     "RUNS",
