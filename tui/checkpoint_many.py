@@ -44,7 +44,7 @@ class ManyCheckpointActs(CheckpointActs):
     def _ask_sync(self, plan: SyncPlan, runs: Sequence[RunPaths], names: Mapping[str, str]) -> None:
         count, step = len(plan.moves.moves), plan.step
         text = [f"Passed over {safe(said)}" for said in plan.moves.passed_over[:3]]
-        text += [f"{many(len(plan.left_out))} would be left out: the table says why."] if plan.left_out else []
+        text += [safe(said) for said in plan.why_left_out(names)]
         text.append("It takes effect with the next resume. Nothing is deleted; u takes it back.")
         choices = (
             [Choice("y", f"bring {many(count)} to step {step:,}", "yes", destructive=True)] if plan.changes else []

@@ -45,7 +45,17 @@ class SyncPlan:
             lost = move.before - move.to
             word = f"{lost:,} steps back" if lost > 0 else f"{-lost:,} steps forward" if lost else "stays"
             lines.append((names.get(move.run.id, move.run.id), place(move.before), place(move.to), word))
-        return lines + [(names.get(run.id, run.id), "-", "left out", why) for run, why in self.left_out]
+        return lines + [(names.get(run.id, run.id), "-", "-", "left out") for run, _ in self.left_out]
+
+    def why_left_out(self, names: Mapping[str, str]) -> list[str]:
+        """The reasons, a sentence each, with the runs they are of."""
+        by_reason: dict[str, list[str]] = {}
+        for run, why in self.left_out:
+            by_reason.setdefault(why.partition(" (")[0], []).append(names.get(run.id, run.id))
+        return [
+            f"Left out: {', '.join(who[:3])}{f' and {len(who) - 3} more' if len(who) > 3 else ''}: {why}."
+            for why, who in by_reason.items()
+        ]
 
 
 def plan_partial_sync(

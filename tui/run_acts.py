@@ -32,6 +32,10 @@ def many(count: int, what: str = "run") -> str:
     return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
 def can_stop(run: RunSummary) -> bool:
     """Whether there may be something of a run to stop."""
     return run.status.is_live or run.status is State.SILENT or "processes of it are left" in run.reason
@@ -41,7 +45,7 @@ def stop_many_question(runs: Sequence[RunSummary], left_out: int, hidden: int) -
     """What is asked before several runs are stopped."""
     steps = sum(run.step - last_checkpoint(run) for run in runs)
     text = named(runs)
-    text += [f"{many(left_out)} of the marked ones aren't running and are left alone."] if left_out else []
+    text += [f"{left_out} of the marked runs {_are(left_out)}n't running and left alone."] if left_out else []
     text += hidden_text(hidden)
     text += [
         "Each saves a checkpoint at the end of its step and ends; `r` goes on from there.",
@@ -57,7 +61,7 @@ def stop_many_question(runs: Sequence[RunSummary], left_out: int, hidden: int) -
 
 def resume_many_question(runs: Sequence[RunSummary], left_out: int, hidden: int) -> ConfirmScreen:
     """What is asked before several runs are resumed: the machine may not have room for all."""
-    text = named(runs) + ([f"{many(left_out)} of the marked ones are live already."] if left_out else [])
+    text = named(runs) + ([f"{left_out} of the marked runs {_are(left_out)} live already."] if left_out else [])
     text += [*hidden_text(hidden), "Each goes on from its newest checkpoint, all at the same time."]
     choices = (Choice("y", f"resume {many(len(runs))}", "yes"), Choice("n", "leave them", None))
     return ConfirmScreen(f"Resume {many(len(runs))}?", text, choices)
@@ -90,7 +94,7 @@ def purge_question(items: Sequence[Trashed]) -> ConfirmScreen:
 
 def hidden_text(hidden: int) -> list[str]:
     """A warning where marked runs are out of sight."""
-    return [f"{many(hidden)} of them can't be seen now: the filter or a folded group hides them."] if hidden else []
+    return [f"{hidden} of them can't be seen now: hidden by the filter or in a folded group."] if hidden else []
 
 
 def last_checkpoint(run: RunSummary) -> int:

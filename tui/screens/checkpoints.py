@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.store.checkpoint_report import CheckpointReport, RunReport
+from engine.store.index import Listed, by_age
 from engine.store.paths import RunPaths
 from engine.store.summary import RunSummary
 from tui import format
@@ -42,6 +43,9 @@ class CheckpointsScreen(PaneScreen):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(CHECKPOINTS)]
 
     table: CheckpointTable
+    heading: Static
+    said: Static
+    reading: Static
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,10 +61,8 @@ class CheckpointsScreen(PaneScreen):
 
     def compose(self) -> ComposeResult:
         self.table = CheckpointTable(id="table", ascii_only=self.heats.ascii_only)
-        yield Static(id="title", markup=False)
-        yield self.table
-        yield Static(id="said", markup=False)
-        yield Static(id="reading", markup=False)
+        self.heading, self.said, self.reading = (Static(id=name, markup=False) for name in ("title", "said", "reading"))
+        yield from (self.heading, self.table, self.said, self.reading)
         yield KeyBar(CHECKPOINTS, read_only=self.heats.read_only)
 
     def on_mount(self) -> None:
@@ -90,7 +92,7 @@ class CheckpointsScreen(PaneScreen):
         there = {"marked": bool(self.heats.state.marked), "study": self.study is not None, "all": True}
         return [scope for scope in _SCOPES if there[scope]]
 
-    def _runs(self) -> list[RunSummary]:
+    def _runs(self) -> list[Listed]:
         """The runs that are looked at, the newest first."""
         marked = set(self.heats.state.marked)
         tests: dict[str, Callable[[RunSummary], bool]] = {
@@ -98,7 +100,7 @@ class CheckpointsScreen(PaneScreen):
             "study": lambda run: run.study == self.study,
             "all": lambda run: True,
         }
-        return [run for run in reversed(self.heats.tracker.runs or ()) if tests[self.scope](run)]
+        return by_age([run for run in self.heats.tracker.runs or () if tests[self.scope](run)])
 
     def action_turn_scope(self) -> None:
         """The marked runs, the study, or all."""
@@ -191,8 +193,8 @@ class CheckpointsScreen(PaneScreen):
         self._ticks += 1
         if self._ticks % _LIVE_TICKS or (self._stream is not None and not self._stream.over):
             return
-        seen = dict.fromkeys(line.report for line in self.table.visible_lines())
-        live = [report.run for report in seen if report.live][:_MOST_LIVE]
+        seen = {line.report.run.id: line.report for line in self.table.visible_lines()}
+        live = [report.run for report in seen.values() if report.live][:_MOST_LIVE]
         if live:
             self.acts.look(live, self._take_live)
 
@@ -231,7 +233,7 @@ class CheckpointsScreen(PaneScreen):
         parts += [f"{wrong} with something wrong"] if wrong else []
         marked = len(self.heats.state.marked)
         parts += [f"{marked} marked"] if marked and self.scope != "marked" else []
-        update_text(self.query_one("#title", Static), ("  |  " if self.heats.ascii_only else "  ·  ").join(parts))
+        update_text(self.heading, ("  |  " if self.heats.ascii_only else "  ·  ").join(parts))
 
     def _show_said(self) -> None:
         report, item = self.table.report, self.table.item
@@ -240,7 +242,7 @@ class CheckpointsScreen(PaneScreen):
             text = checkpoint_sentence(item, deep=report.run.id in self.deep)
         elif report is not None:
             text = safe("; ".join(report.problems)) or safe(report.run.id)
-        update_text(self.query_one("#said", Static), text)
+        update_text(self.said, text)
 
     def _show_reading(self) -> None:
         stream, text = self._stream, ""
@@ -249,7 +251,7 @@ class CheckpointsScreen(PaneScreen):
             text = hashing.text(bar=min(30, self.size.width // 4), ascii_only=self.heats.ascii_only) + "   x ends it"
         elif stream is not None and not stream.over:
             text = f"looking: {stream.seen:,} of {len(stream.runs):,} runs"
-        update_text(self.query_one("#reading", Static), text)
+        update_text(self.reading, text)
 
     @on(CheckpointTable.Selected)
     def _selected(self, message: CheckpointTable.Selected) -> None:

@@ -65,7 +65,9 @@ class ColumnsScreen(PickScreen):
             self._put((), item.id)
             return
         now = [name for name in (self.chosen or BY_WIDTH) if name not in FIXED]
-        after = [name for name in now if name != item.id] if item.id in now else [*now, item.id]
+        after = [name for name in now if name != item.id]
+        if item.id not in now:  # beside the other figures, not behind tags and reasons
+            after.insert(after.index("age") if "age" in after else len(after), item.id)
         self._put(tuple(after) or FIXED, item.id)
 
     def on_key(self, event: events.Key) -> None:

@@ -196,7 +196,10 @@ class ManyRunsScreen(RunActsScreen):
                 self.heats.push_screen(question, lambda answer: self._delete(plan, idle) if answer else None)
 
         if len(idle) < len(runs):
-            self.heats.tell(f"{many(len(runs) - len(idle))} of the marked ones are running and stay")
+            left = len(runs) - len(idle)
+            self.heats.tell(
+                f"{left} of the marked runs {'is running and stays' if left == 1 else 'are running and stay'}"
+            )
         self.ask("delete", "measures runs", lambda: run_acts.plan_deletion(root, ids), ask)
 
     def _delete(self, plan: DeletePlan, runs: Sequence[RunSummary]) -> None:

@@ -44,6 +44,8 @@ class RunsScreen(RunsOrderScreen):
     WHERE = RUNS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(RUNS)]
 
+    info: Static
+
     def __init__(self) -> None:
         super().__init__()
         self._figures: tuple[str, LastFigures | None] = ("", None)
@@ -53,11 +55,12 @@ class RunsScreen(RunsOrderScreen):
         app = self.heats
         self.table = RunTable(id="table", ascii_only=app.ascii_only)
         self.bar = FilterBar(app.state.filter, self.filter_changed, self.filter_done)
+        self.info = Static(id="info", markup=False)
         yield Static(id="title", markup=False)
         with Container(id="body"):
             yield self.table
             with Vertical(id="beside"):
-                yield Static(id="info", markup=False)
+                yield self.info
                 yield Chart(id="chart", ascii_only=app.ascii_only)
                 yield LogView(id="log", follow=app.state.follow, empty_text="nothing printed yet")
         yield self.bar
@@ -197,7 +200,6 @@ class RunsScreen(RunsOrderScreen):
         )
 
     def _show_info(self) -> None:
-        info = self.query_one("#info", Static)
         run, group = self.selected_run(), self.table.selected_group
         lines: list[str] = []
         if group is not None:
@@ -206,15 +208,15 @@ class RunsScreen(RunsOrderScreen):
             known, figures = self._figures
             shown = figures if known == run.id else None
             lines = overview_lines(run, shown, time.time(), self._info_width(), ascii_only=self.heats.ascii_only)
-        update_text(info, "\n".join(lines))
+        update_text(self.info, "\n".join(lines))
 
     def _info_width(self) -> int:
-        return self.query_one("#info").size.width or self.size.width
+        return self.info.size.width or self.size.width
 
     def _read_figures(self) -> None:
         """GPU and CPU of the selected run, where anything of it runs."""
         run = self.selected_run()
-        if run is None or not run.status.is_live or not self.query_one("#info").region.area:
+        if run is None or not run.status.is_live or not self.info.region.area:
             return
         paths = self.heats.acts.run_paths(run.id)
 

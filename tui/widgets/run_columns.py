@@ -216,10 +216,10 @@ def choose_columns(chosen: Sequence[str], facts: Callable[[], Facts], blank: Col
     """
     if not chosen:
         return [BY_ID[name] for name in BY_WIDTH if name not in blank]
-    wanted = [name for name in chosen if name not in ("status", "name")]
+    wanted = [name for name in chosen if name not in ("status", "name", *blank)]
     found = [BY_ID.get(name) or extra_column(name, facts) for name in wanted]
-    # Who chooses decides what goes first where it is narrow: what was chosen last.
-    return [STATUS, NAME, *(replace(column, priority=at + 1) for at, column in enumerate(found))]
+    # What isn't there by itself was asked for: of all that is there it goes last where it is narrow.
+    return [STATUS, NAME, *(item if item.id in BY_WIDTH else replace(item, priority=1) for item in found)]
 
 
 def blank_columns(runs: Sequence[RunSummary]) -> frozenset[str]:
