@@ -40,6 +40,10 @@ def title(app: HeatsApp) -> str:
     return str(getattr(home(app).query_one("#title", Static), "shown_text", ""))
 
 
+def marks(app: HeatsApp) -> int:
+    return len(app.state.marked)
+
+
 def names(app: HeatsApp) -> list[str]:
     return [run.name for run in table(app).rows]
 
@@ -94,10 +98,10 @@ def test_marks_are_kept_and_shown_even_out_of_sight(store_root: Path) -> None:
 
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         await pilot.press("space", "space")
-        assert len(app.state.marked) == 2
+        assert marks(app) == 2
         assert table(app).cursor == 2, "it goes on, so that a row of them takes a row of keys"
         await pilot.press("I")
-        assert len(app.state.marked) == 1
+        assert marks(app) == 1
         await pilot.press("A", "slash", *"alpha", "enter")
         assert "3 marked, 2 out of sight" in title(app)
         await pilot.press("D")

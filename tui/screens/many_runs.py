@@ -66,6 +66,10 @@ class ManyRunsScreen(RunActsScreen):
             self.heats.tell(f"none of the {len(runs)} marked runs is running", failed=True)
             return
 
+        if len(stoppable) == 1:
+            self.stop_one(stoppable[0])
+            return
+
         def decided(result: str | None) -> None:
             if result is not None:
                 self._do("stops runs", stoppable, lambda paths: _stop(paths, now=result == "now"))
