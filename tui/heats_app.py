@@ -22,14 +22,13 @@ from textual.worker import Worker, WorkerState
 
 from engine.errors import HeatsError
 from tui import view_state
-from tui.actions import APP, actions_of, bindings, rebind, use_keys
+from tui.actions import APP, LAUNCH, actions_of, bindings, rebind, use_keys
 from tui.acts import Acts
 from tui.bell import any_news, wants_bell
 from tui.keymap import NO_KEYMAP, Keymap
 from tui.machine import MachineMemory
 from tui.messages import ActDone, FactsRead, PollEnded, RunRead, RunsListed, SparksRead
 from tui.palette import ActionProvider
-from tui.screens.launch import LaunchScreen
 from tui.screens.pane import HeatsScreen
 from tui.screens.runs import RunsScreen
 from tui.themes import TERMINAL_THEMES, THEME_NAMES, first_theme, register, theme_named
@@ -110,9 +109,9 @@ class HeatsApp(App[None], inherit_bindings=False):
         if self.low_bandwidth:
             self.animation_level = "none"
         self.push_screen(RunsScreen())
-        self.tracker.start()
         if self._theme_given:
             self._save_state()
+        self.call_after_refresh(self.tracker.start)  # ten thousand runs are read beside the first paint, not before it
         self.set_interval(PERIOD_SECONDS, self._tick)
         for problem in self.keymap.problems:
             self.tell(problem, failed=True)
@@ -236,8 +235,9 @@ class HeatsApp(App[None], inherit_bindings=False):
     @on(ActDone)
     def _act_done(self, message: ActDone) -> None:
         self.tell(message.told, failed=message.failed)
-        if isinstance(self.screen, LaunchScreen) and self.screen.busy:
-            self.screen.launch_ended(failed=message.failed)
+        # By its name: importing the form takes as long as all the rest of the app, and who only looks never needs it.
+        if getattr(self.screen, "WHERE", "") == LAUNCH and getattr(self.screen, "busy", False):
+            self.screen.launch_ended(failed=message.failed)  # type: ignore[attr-defined]
         if message.run_id is not None and message.told.startswith("launched"):
             self._select_next = message.run_id
         if message.then is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,7 @@ class RunTracker:
         self._busy = False
         self._again = False
         self._kicked = 0.0
+        self._changed: set[str] = set()
 
     def start(self) -> None:
         """Begin to read, and go on at each tick of the app's clock."""
@@ -125,6 +126,10 @@ class RunTracker:
             if options or checkpoints:
                 self.kick()
 
+    def look_again(self, run_ids: Iterable[str]) -> None:
+        """Runs that were changed by the app itself, on the screen or not: their turn is now."""
+        self._changed.update(run_ids)
+
     def kick(self) -> None:
         """Read now, or once more after the reading under way."""
         if self._busy:
@@ -132,9 +137,10 @@ class RunTracker:
             return
         self._busy, self._again, self._kicked = True, False, time.monotonic()
         wanted, answered = self._wanted, self._answered
+        changed, self._changed = self._changed, set()
         self.app.run_worker(
-            lambda: self._poll(wanted, answered), name="tracker", group="tracker", description="reads the store",
-            exit_on_error=False, thread=True,
+            lambda: self._poll(wanted, answered, changed),
+            name="tracker", group="tracker", description="reads the store", exit_on_error=False, thread=True,
         )  # fmt: skip
 
     def ended(self, *, failed: bool = False) -> None:
@@ -171,11 +177,11 @@ class RunTracker:
             self._views.popitem(last=False)
         self.viewed.publish(message.view)
 
-    def _poll(self, wanted: Wanted, answered: int) -> None:
+    def _poll(self, wanted: Wanted, answered: int, changed: Iterable[str]) -> None:
         """In the reading thread: read what is wanted, post what changed. Touches no widget."""
         worker = get_current_worker()
         near = [*wanted.near, *([wanted.selected] if wanted.selected else [])]
-        runs = self._list.poll(near)
+        runs = self._list.poll([*near, *changed])
         if runs is not None:
             self.app.post_message(RunsListed(runs, self._list.problem))
         store = self._list.store

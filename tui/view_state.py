@@ -52,6 +52,21 @@ class ViewState:
     """`dark`, `light` or `contrast`; empty while none was chosen."""
     hinted: bool = False
     """Whether it was said once that there is a mode for slow links."""
+    columns: tuple[str, ...] = ()
+    """The columns of the runs table by their ids, options and metrics among them; none for what there is room for."""
+    group: str = ""
+    """What the runs are grouped by."""
+    folded: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    """Groups that were folded or opened by hand, by their keys."""
+    marked: tuple[str, ...] = ()
+    pinned: tuple[str, ...] = ()
+    """Runs, by their ids."""
+    show_archived: bool = False
+    filters: tuple[str, ...] = ()
+    """Saved filters, each as `name=text`."""
+    checkpoint_scope: str = "all"
+    problems_first: bool = False
 
 
 def state_path(root: Path) -> Path:
@@ -76,11 +91,20 @@ def load(path: Path) -> ViewState:
             fits = isinstance(value, str)
         elif isinstance(default, float):
             fits = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
+        elif isinstance(default, tuple):
+            value = _words(value)
+            fits = value is not None
         else:
             fits = type(value) is type(default)
         if fits:
             values[field.name] = value
     return ViewState(**values)
+
+
+def _words(value: Any) -> tuple[str, ...] | None:
+    """A list of texts; None for anything else."""
+    fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return tuple(value) if fits else None
 
 
 def save(path: Path, state: ViewState) -> None:

@@ -13,11 +13,12 @@ from textual.screen import Screen
 
 from tests.tui.driving import drive, until
 from tui.actions import ACTIONS, APP, LAUNCH, RUN, RUNS, actions_of, bindings, footer, key_name
-from tui.actions.action import CHART, COMPARE, DOCTOR, MACHINE, STUDIES, STUDY
+from tui.actions.action import CHART, CHECKPOINTS, COMPARE, DOCTOR, MACHINE, STUDIES, STUDY, TRASH
 from tui.actions.run import TABS
 from tui.heats_app import HeatsApp
 from tui.palette import ActionProvider, palette_text
 from tui.screens.chart import ChartScreen
+from tui.screens.checkpoints import CheckpointsScreen
 from tui.screens.compare import CompareScreen
 from tui.screens.doctor import DoctorScreen
 from tui.screens.help import sheet
@@ -27,10 +28,13 @@ from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.studies import StudiesScreen
 from tui.screens.study import StudyScreen
+from tui.screens.trash import TrashScreen
 
 SCREENS: dict[str, type[Screen[None]] | type[HeatsApp]] = {
     RUNS: RunsScreen,
     RUN: RunScreen,
+    TRASH: TrashScreen,
+    CHECKPOINTS: CheckpointsScreen,
     LAUNCH: LaunchScreen,
     CHART: ChartScreen,
     STUDIES: StudiesScreen,
@@ -113,6 +117,9 @@ def test_acts_that_lose_something_are_marked() -> None:
     changing = {action.id for action in ACTIONS if action.changes}
     assert {"new", "stop", "resume", "submit", "queue_up", "queue_pause", "doctor_resume"} <= changing
     assert destructive <= changing
+    assert {action.id for action in ACTIONS if action.destructive} >= {"stop", "delete", "purge"}
+    changing = {"new", "stop", "resume", "submit", "clone", "tag", "note", "star", "archive", "delete", "undo"}
+    assert {action.id for action in ACTIONS if action.changes} >= {*changing, "restore", "purge"}
     assert asyncio.iscoroutinefunction(HeatsApp.action_quit)
 
 

@@ -20,7 +20,7 @@ from tui.actions import (
     runs,
     studies,
 )
-from tui.actions.action import APP, LAUNCH, PANES, RUN, RUNS, Action, key_name
+from tui.actions.action import APP, CHECKPOINTS, LAUNCH, PANES, RUN, RUNS, Action, key_name
 
 if TYPE_CHECKING:
     from textual.binding import Binding, BindingsMap
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIONS",
     "APP",
+    "CHECKPOINTS",
     "LAUNCH",
     "RUN",
     "RUNS",

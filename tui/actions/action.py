@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 APP, RUNS, RUN, LAUNCH, CHART, COMPARE = "app", "runs", "run", "launch", "chart", "compare"
 CHECKPOINTS, STUDIES, STUDY, MACHINE, DOCTOR = "checkpoints", "studies", "study", "machine", "doctor"
+TRASH = "trash"
 
 ONLY_APP, ONLY_RUNS, ONLY_RUN, ONLY_LAUNCH = (frozenset({name}) for name in (APP, RUNS, RUN, LAUNCH))
 BOTH = frozenset({RUNS, RUN})
 PLACES = (RUNS, STUDIES, CHECKPOINTS, MACHINE, DOCTOR)
 """The screens that the digits go to, in their order."""
-PANES = frozenset({RUNS, RUN, CHART, COMPARE, CHECKPOINTS, STUDIES, STUDY, MACHINE, DOCTOR})
+PANES = frozenset({RUNS, RUN, CHART, COMPARE, CHECKPOINTS, STUDIES, STUDY, MACHINE, DOCTOR, TRASH})
 """The screens that are looked at, as against the form, which is typed into."""
 INNER = PANES - {RUNS}
 """Those from which Esc leads back."""
@@ -53,7 +54,7 @@ KEY_NAMES = {
     "shift+tab": "Shift+Tab", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
     "home": "Home", "end": "End", "comma": ",", "full_stop": ".", "less_than_sign": "<", "greater_than_sign": ">",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "left_parenthesis": "(", "right_parenthesis": ")",
-    "space": "Space",
+    "space": "Space", "delete": "Del",
 }  # fmt: skip
 
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from tui.actions import application, moving
-from tui.actions.action import COMPARE, STUDIES, STUDY, Action
+from tui.actions.action import STUDIES, STUDY, Action
 
 _STUDIES, _STUDY = frozenset({STUDIES}), frozenset({STUDY})
-# `l` is right wherever nothing else means it.
-_L_IS_RIGHT = any("l" in action.keys for action in moving.ACTIONS)
-# What writes to a file on all screens writes the report here.
-_W_WRITES = any("W" in action.keys for action in application.ACTIONS)
-
 ACTIONS: tuple[Action, ...] = (
     Action(
         "open_study", ("enter",), "Open", "Open the study: its matrix, its verdict so far.", "open_study", _STUDIES,
@@ -39,10 +33,6 @@ ACTIONS: tuple[Action, ...] = (
            "Study", footer=7, short="Preset"),
     Action("report", ("t",), "Report", "The report to read here; Esc leaves it.", "show_report", _STUDY, "Study",
            footer=8),
-    *(() if _W_WRITES else (
-        Action("write_report", ("W",), "Write the report", "Write report.html and report.md, and say where.",
-               "write_text", _STUDY, "Study"),
-    )),
     Action("mark_cell", ("space",), "Mark", "Mark the cell, or unmark it.", "mark_cell", _STUDY, "Study", footer=9),
     Action("unmark_cells", ("u",), "Unmark all", "Unmark all cells.", "unmark_cells", _STUDY, "Study"),
     Action("overlay_cells", ("o",), "Overlay curves",
@@ -55,8 +45,4 @@ ACTIONS: tuple[Action, ...] = (
            "Study"),
     Action("cell_metric_back", ("M",), "Previous metric", "Show the metric before in the matrix.", "next_metric(-1)",
            _STUDY, "Study"),
-    *(() if _L_IS_RIGHT else (
-        Action("next_column", ("l",), "Next column", "One column to the right.", "sideways(1)",
-               frozenset({STUDIES, STUDY, COMPARE})),
-    )),
 )  # fmt: skip

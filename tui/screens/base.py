@@ -116,13 +116,19 @@ class RunActsScreen(ChartActs):
 
     def action_stop_run(self) -> None:
         """Ask, then stop."""
-        run = self.selected_run()
+        self.stop_one(self.selected_run())
+
+    def stop_one(self, run: RunSummary | None) -> None:
+        """Ask, then stop a run."""
         if run is not None:
             ask_to_stop(self.heats, run)
 
     def action_resume_run(self) -> None:
         """Go on from the newest checkpoint."""
-        run = self.selected_run()
+        self.resume_one(self.selected_run())
+
+    def resume_one(self, run: RunSummary | None) -> None:
+        """Go on with a run from its newest checkpoint."""
         if run is not None:
             resume_run(self.heats, run)
 

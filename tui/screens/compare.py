@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -18,7 +18,8 @@ from tui.actions import bindings
 from tui.actions.action import COMPARE
 from tui.compare_table import Table, detail_lines, name_of, read_table, short_name, table_rows
 from tui.comparing import Compared, letters
-from tui.screens.opening import copyable, copyables, open_chart, open_clone, open_run
+from tui.copying import Copyable, fixed
+from tui.screens.opening import open_chart, open_launch, open_run
 from tui.screens.pane import PaneScreen
 from tui.screens.runs import update_text
 from tui.widgets.grid import GridColumn, GridView
@@ -229,21 +230,18 @@ class CompareScreen(PaneScreen):
         self._show_cell()
         self._show_details()
 
-    def copyables(self) -> list[Any]:
+    def copyables(self) -> Sequence[Copyable]:
         """What there is to copy, or to write to a file."""
         ids = " ".join(self.run_ids)
-        return copyables(
-            [
-                ("t", "the table, apart by tabs", self.query_one(GridView).as_text(), "compare.tsv"),
-                ("f", "how they differ", self.query_one(TextPane).text, "compare.txt"),
-                ("c", "the command", f"heats compare {ids}", "compare.sh"),
-            ]
+        return (
+            fixed("t", "the table, apart by tabs", self.query_one(GridView).as_text(), "compare.tsv"),
+            fixed("f", "how they differ", self.query_one(TextPane).text, "compare.txt"),
+            fixed("c", "the command", f"heats compare {ids}", "compare.sh"),
         )
 
-    def readable(self) -> tuple[Any, int]:
+    def readable(self) -> tuple[Copyable, int]:
         """What a pager shows: how the two differ."""
-        text = self.query_one(TextPane).text
-        return copyable("f", "how they differ", lambda: text, "compare.txt"), 1
+        return fixed("f", "how they differ", self.query_one(TextPane).text, "compare.txt"), 1
 
     # Acts
 
@@ -302,4 +300,4 @@ class CompareScreen(PaneScreen):
         """A form with the options of the run under the cursor."""
         here = self._run_here()
         if here is not None and not self.heats.refuses():
-            open_clone(self.heats, here.summary.id)
+            open_launch(self.heats, clone_of=here.summary.id)

@@ -18,6 +18,7 @@ from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest
 from tui import form_origins
 from tui.actions import LAUNCH, bindings
+from tui.copying import copy
 from tui.launch_form import (
     BACKENDS,
     STARTS,
@@ -31,9 +32,8 @@ from tui.launch_form import (
     requests_of,
     starts_queued,
 )
-from tui.screens.opening import copy_text
 from tui.screens.pane import HeatsScreen
-from tui.screens.pick import PickScreen
+from tui.screens.pick import Item, PickScreen
 from tui.screens.runs import update_text
 from tui.widgets.form_field import Field, OptionField
 from tui.widgets.key_bar import KeyBar
@@ -398,9 +398,10 @@ class LaunchScreen(HeatsScreen):
             self.heats.tell(f"no study of {self.task_name} in experiments/", failed=True)
             return
 
-        def chosen(at: int | None) -> None:
-            if at is None:
+        def chosen(picked: str | None) -> None:
+            if picked is None:
                 return
+            at = int(picked)
             self._before = self.typed()
             own = {key: text for key, text in self.typed().items() if key.startswith("run ") or key == "seed"}
             self._fill({**origins[at].values, **own})
@@ -408,13 +409,15 @@ class LaunchScreen(HeatsScreen):
             self.heats.tell(f"options of {origins[at].title}{more}; ctrl+r brings back what stood here")
 
         words = [" ".join(f"{key}={text}" for key, text in origin.values.items()) for origin in origins]
-        items = [f"{origin.title}  {values}" for origin, values in zip(origins, words, strict=True)]
+        items = [
+            Item(str(at), origin.title, values) for at, (origin, values) in enumerate(zip(origins, words, strict=True))
+        ]
         self.app.push_screen(PickScreen(f"Take the options of which arm? ({self.task_name})", items), chosen)
 
     def action_copy_command(self) -> None:
         """The equivalent command line to the clipboard."""
         text = command_text(self.filled(), root=self.heats.store_root, origin=self.origin)
-        copy_text(self.heats, text, "the command")
+        copy(self.heats, text, "the command")
 
     # Launching
 

@@ -128,7 +128,7 @@ class MachineScreen(PaneScreen):
     def _take_queue(self, queue: QueueView) -> None:
         self._queue = queue
         rows = queue_rows(queue, self._runs(), ascii_only=self.heats.ascii_only)
-        titles = _QUEUE_TITLES
+        titles: tuple[str, ...] = _QUEUE_TITLES
         if not any(row.cells[_STUDY] for row in rows):
             rows = [replace(row, cells=(*row.cells[:_STUDY], *row.cells[_STUDY + 1 :])) for row in rows]
             titles = (*titles[:_STUDY], *titles[_STUDY + 1 :])

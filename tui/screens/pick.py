@@ -1,9 +1,9 @@
-"""One of a list of things, found by typing a part of its name."""
+"""A short list to choose from, narrowed by typing: ways to group, saved filters, columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,74 +12,127 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+_MOST = 200
+"""A run may have hundreds of metrics; typing narrows them."""
 
-class PickScreen(ModalScreen[int | None]):
-    """Gives the number of the chosen item. Escape chooses none.
+
+@dataclass(frozen=True)
+class Item:
+    """One entry: what the choice returns, its text, and what else there is to say of it."""
+
+    id: str
+    text: str
+    help: str = ""
+
+    def fits(self, words: Sequence[str]) -> bool:
+        """Whether all the words are in it."""
+        hay = f"{self.text} {self.help}".lower()
+        return all(word in hay for word in words)
+
+
+class PickScreen(ModalScreen[str | None]):
+    """Type to narrow, arrows to move, Enter to take. Escape is no choice.
 
     Args:
-        title: what is asked.
-        items: the lines to choose from.
+        title: what is chosen.
+        items: in the order to show them.
+        hint: the keys there are.
+        free: take what was typed, where nothing fits it.
+        picked: the id under the cursor at first.
     """
 
-    DEFAULT_CSS: ClassVar[str] = """
-    PickScreen { align: center middle; background: $background 60%; }
-    PickScreen #pick { width: 72; max-width: 100%; height: 80%; border: round $accent; padding: 0 1;
-        background: $surface; }
-    PickScreen #pick-title { text-style: bold; }
-    PickScreen Input { height: 1; border: none; }
-    PickScreen OptionList { height: 1fr; border: none; padding: 0; background: $surface; }
-    App.ascii-only PickScreen #pick { border: ascii $accent; }
-    App.ascii-only PickScreen OptionList { scrollbar-size-vertical: 0; }
-    """
+    CSS_PATH = "pick.tcss"
 
-    def __init__(self, title: str, items: Sequence[str]) -> None:
+    def __init__(
+        self,
+        title: str,
+        items: Sequence[Item],
+        *,
+        hint: str = "type to narrow, Enter takes it, Esc leaves all as it is",
+        free: bool = False,
+        picked: str | None = None,
+    ) -> None:
         super().__init__()
         self.title_text = title
         self.items = tuple(items)
-        self._shown = list(range(len(self.items)))
+        self.hint = hint
+        self.free = free
+        self.picked = picked
+        self._shown: list[Item] = []
 
     def compose(self) -> ComposeResult:
         with Vertical(id="pick"):
             yield Static(self.title_text, id="pick-title", markup=False)
-            yield Input(placeholder="type to narrow it down, Enter takes it, Esc leaves", compact=True)
-            yield OptionList(*(Option(item) for item in self.items), markup=False)
+            yield Input(id="pick-field", placeholder="type to narrow", compact=True)
+            yield OptionList(id="pick-list", markup=False)
+            yield Static(self.hint, id="pick-hint", markup=False)
 
     def on_mount(self) -> None:
         field = self.query_one(Input)
-        field.cursor_blink = False
+        field.cursor_blink = not getattr(self.app, "low_bandwidth", False)
         field.focus()
         self.query_one(OptionList).can_focus = False
-        self.query_one(OptionList).highlighted = 0
+        self.show_items(self.picked)
+
+    def on_resize(self) -> None:
+        self.query_one(OptionList).styles.max_height = max(1, self.size.height - 6)
+
+    def show_items(self, highlight: str | None = None) -> None:
+        """Show what fits the words typed."""
+        text = self.query_one(Input).value.strip()
+        words = text.lower().split()
+        self._shown = [item for item in self.items if item.fits(words)][:_MOST]
+        if self.free and text and all(item.id != text for item in self._shown):
+            self._shown.append(Item(text, text, "as typed"))
+        table = self.query_one(OptionList)
+        table.clear_options()
+        widest = max((len(item.text) for item in self._shown if item.help), default=0)
+        table.add_options(
+            Option(f"{item.text.ljust(min(widest, 40))}  {item.help}" if item.help else item.text)
+            for item in self._shown
+        )
+        ids = [item.id for item in self._shown]
+        if ids:
+            table.highlighted = ids.index(highlight) if highlight in ids else 0
+
+    @property
+    def highlighted(self) -> Item | None:
+        """The entry under the cursor."""
+        at = self.query_one(OptionList).highlighted
+        return self._shown[at] if at is not None and at < len(self._shown) else None
+
+    def take(self, item: Item) -> None:
+        """An entry was chosen."""
+        self.dismiss(item.id)
 
     def on_key(self, event: events.Key) -> None:
-        answers = self.query_one(OptionList)
-        if event.key == "escape":
-            event.stop()
-            self.dismiss(None)
-        elif event.key in ("down", "up", "pagedown", "pageup"):
+        table = self.query_one(OptionList)
+        moves: dict[str, Callable[[], None]] = {
+            "down": table.action_cursor_down, "up": table.action_cursor_up, "tab": table.action_cursor_down,
+            "pagedown": table.action_page_down, "pageup": table.action_page_up,
+            "ctrl+d": table.action_page_down, "ctrl+u": table.action_page_up,
+        }  # fmt: skip
+        if event.key in moves:
             event.stop()
             event.prevent_default()
-            rows = {"down": 1, "up": -1, "pagedown": 8, "pageup": -8}[event.key]
-            if self._shown:
-                answers.highlighted = min(max((answers.highlighted or 0) + rows, 0), len(self._shown) - 1)
+            moves[event.key]()
+        elif event.key == "escape":
+            event.stop()
+            self.dismiss(None)
 
     @on(Input.Changed)
-    def _narrow(self, message: Input.Changed) -> None:
+    def _typed(self, message: Input.Changed) -> None:
         message.stop()
-        words = message.value.lower().split()
-        self._shown = [at for at, item in enumerate(self.items) if all(word in item.lower() for word in words)]
-        answers = self.query_one(OptionList)
-        answers.clear_options()
-        answers.add_options([Option(self.items[at]) for at in self._shown])
-        answers.highlighted = 0 if self._shown else None
+        self.show_items()
 
     @on(Input.Submitted)
     def _entered(self, message: Input.Submitted) -> None:
         message.stop()
-        at = self.query_one(OptionList).highlighted
-        if at is not None:
-            self.dismiss(self._shown[at])
+        if self.highlighted is not None:
+            self.take(self.highlighted)
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        self.dismiss(self._shown[event.option_index])
+    @on(OptionList.OptionSelected)
+    def _clicked(self, message: OptionList.OptionSelected) -> None:
+        message.stop()
+        if message.option_index < len(self._shown):
+            self.take(self._shown[message.option_index])

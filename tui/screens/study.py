@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -18,8 +18,9 @@ from textual.widgets import Static
 from engine.store.summary import RunSummary
 from tui.actions import bindings
 from tui.actions.action import STUDY
+from tui.copying import Copyable, fixed
 from tui.screens.confirm import Choice, ConfirmScreen
-from tui.screens.opening import copyable, copyables, open_chart, open_compare, open_run
+from tui.screens.opening import open_chart, open_compare, open_run
 from tui.screens.pane import PaneScreen
 from tui.screens.runs import update_text
 from tui.study_acts import RunPlan, plan_run, run_study, stop_all, write_report
@@ -399,21 +400,21 @@ class StudyScreen(PaneScreen):
         root, source = self.heats.store_root, self.source
         self.heats.acts.do("writes the report", lambda: (f"written: {write_report(root, source)[0]}", None))
 
-    def copyables(self) -> list[Any]:
+    def copyables(self) -> Sequence[Copyable]:
         """What there is to copy, or to write to a file."""
         here, pane = self.cell, self.query_one(TextPane)
         grid = self.query_one(GridView)
-        items = [("f", "what it says so far", pane.text, f"{self.source.label}.txt")]
-        items.append(("m", "the matrix, apart by tabs", grid.as_text(), f"{self.source.label}.tsv"))
-        items.append(("c", "the command", f"heats study run {self.source.label}", f"{self.source.label}.sh"))
+        items = [fixed("f", "what it says so far", pane.text, f"{self.source.label}.txt")]
+        items.append(fixed("m", "the matrix, apart by tabs", grid.as_text(), f"{self.source.label}.tsv"))
+        items.append(fixed("c", "the command", f"heats study run {self.source.label}", f"{self.source.label}.sh"))
         if here is not None and here.run is not None:
-            items.insert(0, ("i", f"the id of {here.cell.name}", here.run.id, "run.txt"))
-        return copyables(items)
+            items.insert(0, fixed("i", f"the id of {here.cell.name}", here.run.id, "run.txt"))
+        return items
 
-    def readable(self) -> tuple[Any, int]:
+    def readable(self) -> tuple[Copyable, int]:
         """What a pager shows: the report, as Markdown."""
         root, source = self.heats.store_root, self.source
-        return copyable("r", "the report", lambda: _report_text(root, source), f"{source.label}.md"), 1
+        return Copyable("r", "the report", lambda: _report_text(root, source), f"{source.label}.md"), 1
 
     # Acts
 

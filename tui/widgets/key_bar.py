@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.actions import LAUNCH, Action, actions_of, footer, key_name
+from tui.actions import APP, LAUNCH, Action, actions_of, footer, key_name
 
 
 class KeyBar(Widget):
@@ -34,18 +35,41 @@ class KeyBar(Widget):
 
     def shown(self, width: int) -> list[tuple[str, str]]:
         """The keys and labels that fit."""
+        return [(key_name(self._key(action)), action.short or action.label) for action in self.fitting(width)]
+
+    def fitting(self, width: int) -> list[Action]:
+        """The acts that fit. The palette is always among them: by the mouse it leads to all others."""
         known = {action.id for action in actions_of(self.where)}
-        fitting: list[tuple[str, str]] = []
-        room = width
-        for action in footer(self.where, self.tab):
-            if action.id not in known or (self.read_only and action.changes):
+        acts = [
+            action
+            for action in footer(self.where, self.tab)
+            if action.id in known and not (self.read_only and action.changes)
+        ]
+        palette = next((action for action in acts if action.id == "palette"), None)
+        room = width + 2 - (self._width(palette) if palette is not None else 0)
+        found = []
+        for action in acts:
+            if action is palette:
+                found.append(action)
                 continue
-            pair = (key_name(self._key(action)), action.short or action.label)
-            room -= len(pair[0]) + len(pair[1]) + 3
-            if room < -2:
-                break
-            fitting.append(pair)
-        return fitting
+            room -= self._width(action)
+            if room < 0:
+                return found if palette in found or palette is None else [*found, palette]
+            found.append(action)
+        return found
+
+    def _width(self, action: Action) -> int:
+        return len(key_name(self._key(action))) + len(action.short or action.label) + 3
+
+    async def on_click(self, event: events.Click) -> None:
+        """A key of the bar does what it does on the keyboard."""
+        at = 0
+        for action in self.fitting(self.size.width):
+            at += self._width(action)
+            if event.x < at:
+                event.stop()
+                await self.screen.run_action(f"{'app' if APP in action.where else 'screen'}.{action.handler}")
+                return
 
     def _key(self, action: Action) -> str:
         """The key to show: where people type, only one that isn't a character works."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
 from engine.store.filter import Filter
+from engine.store.filter_values import locate
 from engine.store.status import State
 from engine.store.summary import RunSummary
 from tui import format
@@ -31,6 +33,8 @@ class Column:
     right: bool = False
     biggest_first: bool = False
     """Which way the first sort by it goes."""
+    filled: Callable[[RunSummary], object] | None = None
+    """Whether a run has anything to say in it: a column that is blank in all runs is left out unless asked for."""
 
 
 _ORDER = (
@@ -73,72 +77,164 @@ def _left(run: RunSummary) -> str:
     return format.duration(run.left if run.left < 60 else run.left // 60 * 60)
 
 
+def _text_key(text: str | None) -> SortKey:
+    return (0, 0.0, text.lower()) if text else (2, 0.0, "")
+
+
 STATUS = Column(
     "status", "status", 11, 0, lambda run, now: str(run.status), lambda run: (0, _ORDER.index(run.status), "")
 )
 NAME = Column("name", "run", 22, 0, lambda run, now: short_name(run), lambda run: (0, 0.0, run.name))
-LIVE = Column("live", "loss curve", 12, 2, lambda run, now: "")
+LIVE = Column("live", "loss curve", 12, 2, lambda run, now: "", filled=lambda run: run.status.is_live)
 AGE = Column(
     "age", "age", 4, 3, lambda run, now: coarse_age(run.created, now), lambda run: (0, run.created, ""),
     right=True, biggest_first=True,
 )  # fmt: skip
+TAGS = Column(
+    "tags", "tags", 12, 9, lambda run, now: " ".join(run.tags), lambda run: _text_key(" ".join(run.tags)),
+    filled=lambda run: run.tags,
+)  # fmt: skip
+REASON = Column(
+    "reason", "reason", 16, 13, lambda run, now: " ".join(run.reason.split()), lambda run: _text_key(run.reason)
+)
 
 COLUMNS: tuple[Column, ...] = (
     STATUS,
     NAME,
-    Column("task", "task", 14, 8, lambda run, now: run.task, lambda run: (0, 0.0, run.task)),
+    Column("task", "task", 14, 8, lambda run, now: run.task, lambda run: _text_key(run.task)),
     Column(
-        "step",
-        "step",
-        15,
-        1,
-        lambda run, now: format.progress(run.step, run.total_steps),
-        lambda run: _number_key(run.step),
-        right=True,
-        biggest_first=True,
+        "study", "study", 14, 10, lambda run, now: run.study or "", lambda run: _text_key(run.study),
+        filled=lambda run: run.study,
     ),
     Column(
-        "rate",
-        "rate",
-        10,
-        7,
-        lambda run, now: format.rate(run.rate) if run.rate else "",
-        lambda run: _number_key(run.rate),
-        right=True,
-        biggest_first=True,
+        "arm", "arm", 12, 11, lambda run, now: run.arm or "", lambda run: _text_key(run.arm),
+        filled=lambda run: run.arm,
     ),
-    Column("left", "left", 6, 4, lambda run, now: _left(run), lambda run: _number_key(run.left), right=True),
+    Column(
+        "seed", "seed", 4, 12, lambda run, now: "" if run.seed is None else str(run.seed),
+        lambda run: _number_key(run.seed), right=True, filled=lambda run: run.seed is not None,
+    ),
+    Column(
+        "step", "step", 15, 1, lambda run, now: format.progress(run.step, run.total_steps),
+        lambda run: _number_key(run.step), right=True, biggest_first=True,
+    ),
+    Column(
+        "rate", "rate", 10, 7, lambda run, now: format.rate(run.rate) if run.rate else "",
+        lambda run: _number_key(run.rate), right=True, biggest_first=True, filled=lambda run: run.rate,
+    ),
+    Column(
+        "left", "left", 6, 4, lambda run, now: _left(run), lambda run: _number_key(run.left), right=True,
+        filled=lambda run: run.left is not None,
+    ),
     Column(
         "loss", "loss", 8, 0, lambda run, now: format.number(run.loss), lambda run: _number_key(run.loss), right=True
     ),
     Column(
-        "best",
-        "best",
-        8,
-        6,
-        lambda run, now: format.number(best(run)),
-        lambda run: _number_key(best(run)),
-        right=True,
-        biggest_first=True,
+        "best", "best", 8, 6, lambda run, now: format.number(best(run)), lambda run: _number_key(best(run)),
+        right=True, biggest_first=True, filled=lambda run: run.best,
     ),
     AGE,
     LIVE,
-    Column("tags", "tags", 12, 9, lambda run, now: " ".join(run.tags), lambda run: (0, 0.0, " ".join(run.tags))),
-)
+    TAGS,
+    REASON,
+    Column(
+        "attempts", "att", 3, 14, lambda run, now: str(run.attempts), lambda run: _number_key(run.attempts),
+        right=True, biggest_first=True, filled=lambda run: run.attempts > 1,
+    ),
+    Column("id", "id", 28, 15, lambda run, now: run.id, lambda run: (0, 0.0, run.id)),
+    Column("host", "host", 12, 16, lambda run, now: run.host or "", lambda run: _text_key(run.host)),
+    Column("note", "note", 20, 17, lambda run, now: " ".join(run.note.split()), lambda run: _text_key(run.note),
+           filled=lambda run: run.note),
+)  # fmt: skip
 
 BY_ID = {column.id: column for column in COLUMNS}
 SORTABLE = tuple(column.id for column in COLUMNS if column.sort is not None)
+BY_WIDTH = tuple(column.id for column in COLUMNS if column.id not in ("attempts", "id", "host", "note"))
+"""What is shown where nobody has chosen columns and there is room; the rest only when asked for."""
+GUTTER = 2
+"""Cells at the left of each row, for its mark."""
 _MIN_NAME = 12
 _MAX_NAME = 44
+_WORDY = ("reason", "tags", "note", "id")
+"""What takes the room that is left over once the name has its own."""
 
 
-def fit_columns(width: int) -> list[tuple[Column, int]]:
-    """The columns that fit, with their widths; the name takes what is left over, then the tags."""
-    chosen = list(COLUMNS)
+def value_of(run: RunSummary, key: str, facts: Facts) -> Any:
+    """An option or a metric of a run, by its name or the clear last part of it; None where it has none."""
+    config = facts.configs.get(run.id, {})
+    if key in config:
+        return config[key]
+    if key in run.metrics:
+        return run.metrics[key]
+    place = locate(key, tuple(config), tuple(run.metrics))
+    if place is None:
+        return None
+    is_option, name = place
+    return config[name] if is_option else run.metrics[name]
+
+
+def option_text(value: Any) -> str:
+    """An option or a metric in a cell."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return format.number(value)
+    return ", ".join(map(option_text, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def extra_column(key: str, facts: Callable[[], Facts]) -> Column:
+    """A column of any option or metric.
+
+    Args:
+        key: its dotted name, as `optim.lr` or `val/exact_match`.
+        facts: gives what is known of the runs' options now.
+    """
+    title = key.rpartition("/")[2].rpartition(".")[2]
+
+    def sort(run: RunSummary) -> SortKey:
+        value = value_of(run, key, facts())
+        if isinstance(value, (int, float)):
+            return _number_key(float(value))
+        text = option_text(value)
+        return (0, math.inf, text.lower()) if text else (2, 0.0, "")
+
+    return Column(
+        key, title, min(16, max(8, len(title) + 1)), 5, lambda run, now: option_text(value_of(run, key, facts())), sort,
+        right=True, biggest_first="/" in key and "loss" not in key,
+    )  # fmt: skip
+
+
+def choose_columns(chosen: Sequence[str], facts: Callable[[], Facts], blank: Collection[str] = ()) -> list[Column]:
+    """The columns to show as far as they fit.
+
+    Args:
+        chosen: what somebody chose, in that order, options and metrics among them; empty for what there is room for.
+        facts: what is known of the runs' options now.
+        blank: ids of columns in which no run has anything to say.
+    """
+    if not chosen:
+        return [BY_ID[name] for name in BY_WIDTH if name not in blank]
+    wanted = [name for name in chosen if name not in ("status", "name", *blank)]
+    found = [BY_ID.get(name) or extra_column(name, facts) for name in wanted]
+    # What isn't there by itself was asked for: of all that is there it goes last where it is narrow.
+    return [STATUS, NAME, *(item if item.id in BY_WIDTH else replace(item, priority=1) for item in found)]
+
+
+def blank_columns(runs: Sequence[RunSummary]) -> frozenset[str]:
+    """The ids of the columns in which no run has anything to say."""
+    return frozenset(column.id for column in COLUMNS if column.filled is not None and not any(map(column.filled, runs)))
+
+
+def fit_columns(width: int, columns: Sequence[Column] = COLUMNS) -> list[tuple[Column, int]]:
+    """The columns that fit, with their widths; the name takes what is left over, then what is wordy."""
+    chosen = list(columns)
     while len(chosen) > 2 and _needed(chosen) > width:
-        chosen.remove(max(chosen, key=lambda column: column.priority))
-        if max(column.priority for column in chosen) == 0:
+        dropped = max(chosen, key=lambda column: column.priority)
+        if dropped.priority == 0:
             break
+        chosen.remove(dropped)
     widths = {column.id: column.width for column in chosen}
     spare = width - _needed(chosen)
     if spare < 0:
@@ -146,8 +242,9 @@ def fit_columns(width: int) -> list[tuple[Column, int]]:
     else:
         grown = min(spare, _MAX_NAME - widths["name"])
         widths["name"] += grown
-        if "tags" in widths:
-            widths["tags"] += spare - grown
+        wordy = next((name for name in _WORDY if name in widths), None)
+        if wordy is not None:
+            widths[wordy] += spare - grown
     return [(column, widths[column.id]) for column in chosen]
 
 
@@ -155,16 +252,26 @@ def _needed(columns: list[Column]) -> int:
     return sum(column.width for column in columns) + len(columns) - 1
 
 
-def sort_runs(runs: Iterable[RunSummary], key: str, *, reverse: bool) -> list[RunSummary]:
-    """Runs by a column; among equals the newest first. Runs without the figure stay last either way round."""
-    column = BY_ID.get(key, AGE)
-    sort = column.sort or AGE.sort
+def sort_runs(runs: Iterable[RunSummary], key: str, *, reverse: bool, column: Column | None = None) -> list[RunSummary]:
+    """Runs by a column; among equals the newest first. Runs without the figure stay last either way round.
+
+    Args:
+        runs: in any order.
+        key: a column's id; that of the age where there is none such.
+        reverse: the greatest first.
+        column: the column itself, where it is none of the table's own.
+    """
+    sort = (column or BY_ID.get(key, AGE)).sort or AGE.sort
     assert sort is not None
     newest_first = sorted(runs, key=lambda run: run.id, reverse=True)
-    known = [run for run in newest_first if sort(run)[0] == 0]
-    unknown = [run for run in newest_first if sort(run)[0] != 0]
-    known.sort(key=sort, reverse=reverse)
-    return known + sorted(unknown, key=lambda run: sort(run)[0])
+    known: list[tuple[SortKey, RunSummary]] = []
+    unknown: list[tuple[SortKey, RunSummary]] = []
+    for run in newest_first:
+        place = sort(run)
+        (unknown if place[0] else known).append((place, run))
+    known.sort(key=lambda item: item[0], reverse=reverse)
+    unknown.sort(key=lambda item: item[0])
+    return [run for _, run in known] + [run for _, run in unknown]
 
 
 def filter_runs(runs: Iterable[RunSummary], chosen: Filter, facts: Facts = NO_FACTS) -> list[RunSummary]:

@@ -1,0 +1,403 @@
+"""How the runs are shown: filter, order, columns, groups, marks and pins, all kept in the view state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from textual import on
+
+from engine.store.filter import FilterError
+from engine.store.summary import RunSummary
+from tui import run_groups
+from tui.messages import Facts
+from tui.run_acts import many
+from tui.run_groups import Entry, Group
+from tui.screens.columns import ColumnsScreen
+from tui.screens.many_runs import ManyRunsScreen
+from tui.screens.pick import Item, PickScreen
+from tui.screens.prompt import PromptScreen
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.run_columns import (
+    BY_ID,
+    Column,
+    blank_columns,
+    choose_columns,
+    extra_column,
+    filter_runs,
+    sort_runs,
+)
+from tui.widgets.run_table import RunTable
+
+_ALONE, _KEEP, _DROP = "no groups", "keep:", "drop:"
+
+
+class RunsOrderScreen(ManyRunsScreen):
+    """The table of runs and what decides what it shows."""
+
+    table: RunTable
+    bar: FilterBar
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._blank: frozenset[str] = frozenset()
+        self._listed: tuple[RunSummary, ...] | None = None
+
+    def _facts(self) -> Facts:
+        return self.heats.tracker.facts
+
+    def rearranged(self) -> None:
+        """Other rows are shown, or in another order."""
+
+    # What is shown
+
+    def rearrange(self, select: str | None = None) -> None:
+        """Filter, sort and group the runs, and show them.
+
+        Args:
+            select: the run (or the group) to select, where it is shown.
+        """
+        app, table, state = self.heats, self.table, self.heats.state
+        runs = app.tracker.runs or ()
+        if runs is not self._listed:
+            self._listed, self._blank = runs, blank_columns(runs)
+            self._forget_gone(runs)
+        self._want_facts()
+        table.set_columns(choose_columns(state.columns, self._facts, self._blank))
+        table.set_marks(self.heats.state.marked, state.pinned)
+        try:
+            rows: Sequence[Entry] = self._rows(runs)
+        except FilterError as error:
+            self.bar.show_mistake(error)
+            rows = table.lines
+        first = not table.lines and table.selected_line is None
+        if not rows:
+            table.empty_text = self.empty_text()
+        table.set_rows(rows, select or (state.selected if first else None))
+        self.rearranged()
+
+    def _rows(self, runs: Iterable[RunSummary]) -> list[Entry]:
+        state = self.heats.state
+        found = filter_runs(self.in_sight(runs), self.bar.chosen, self._facts())
+        ordered = sort_runs(found, state.sort, reverse=state.reverse, column=self._column(state.sort))
+        return run_groups.order(
+            ordered, state.group, self._facts(), pinned=state.pinned, folded=state.folded, opened=state.opened
+        )
+
+    def in_sight(self, runs: Iterable[RunSummary]) -> list[RunSummary]:
+        """All runs but the archived ones, unless these are asked for."""
+        if self.heats.state.show_archived or "has:archived" in self.bar.chosen.text:
+            return list(runs)
+        return [run for run in runs if not run.archived]
+
+    def _column(self, key: str) -> Column | None:
+        return BY_ID.get(key) or (extra_column(key, self._facts) if key else None)
+
+    def _want_facts(self) -> None:
+        """What filter, order, groups and columns ask of the runs beyond what lists show."""
+        state, chosen = self.heats.state, self.bar.chosen
+        by_option = bool(state.group) and state.group not in ("study", "arm", "task")
+        extra = any(name not in BY_ID for name in (*state.columns, state.sort))
+        self.heats.tracker.want_facts(
+            options=chosen.needs_config or by_option or extra, checkpoints=chosen.needs_checkpoints
+        )
+
+    def empty_text(self) -> tuple[str, ...]:
+        """What stands where no runs do: why, and what to do."""
+        app = self.heats
+        if app.tracker.problem:
+            return ("this store can't be read:", app.tracker.problem)
+        if app.tracker.runs and app.state.filter:
+            return (f"none of {len(app.tracker.runs)} runs fits {app.state.filter!r}", "", "Esc shows all again")
+        if app.tracker.runs:
+            return (f"all {many(len(app.tracker.runs))} are archived", "", "H shows them")
+        how = "Press n to launch the first one," if not app.read_only else "Launch one from a shell:"
+        other = ("or from a shell:",) if not app.read_only else ()
+        return (
+            f"No runs yet in {app.store_root}", "", how, *other, "  heats launch multiplication", "",
+            "It goes on when you close this app or the connection.",
+        )  # fmt: skip
+
+    def select(self, run_id: str) -> None:
+        """Go to a run, whatever hides it now."""
+        run = self.heats.tracker.find(run_id)
+        if run is not None and run.archived and not self.heats.state.show_archived:
+            self.heats.change_state(show_archived=True)
+        if run is not None and not self._fits(run):
+            self.action_clear_filter()
+        self.rearrange(run_id)
+        group = run_groups.group_of(self.table.lines, run_id)
+        if group is not None and group.folded:
+            self._turn(group)
+            self.rearrange(run_id)
+
+    def _fits(self, run: RunSummary) -> bool:
+        try:
+            return bool(filter_runs([run], self.bar.chosen, self._facts()))
+        except FilterError:
+            return False
+
+    # Filter
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.bar.open()
+
+    def filter_changed(self, text: str) -> None:
+        """Another filter is in the field."""
+        if text != self.heats.state.filter:
+            self.heats.change_state(filter=text)
+            self.rearrange()
+
+    def filter_done(self) -> None:
+        """Back to the table."""
+        self.table.focus()
+
+    def action_clear_filter(self) -> None:
+        """Show all runs."""
+        self.bar.set_text("")
+        self.table.focus()
+        self.rearrange()
+
+    def action_saved_filters(self) -> None:
+        """Use, keep or drop a filter."""
+        saved = [entry.partition("=")[::2] for entry in self.heats.state.filters]
+        now = self.heats.state.filter
+        items = [Item(text, name, text) for name, text in saved]
+        items += [Item(_KEEP, "keep the filter in force under a name", now)] if now else []
+        items += [Item(f"{_DROP}{name}", f"delete {name}", text) for name, text in saved]
+        if not items:
+            self.heats.tell("no filter is saved: type one with / and come back to keep it")
+            return
+
+        def picked(choice: str | None) -> None:
+            if choice is None:
+                return
+            if choice == _KEEP:
+                self._keep_filter(now)
+            elif choice.startswith(_DROP):
+                name = choice.removeprefix(_DROP)
+                left = tuple(e for e in self.heats.state.filters if e.partition("=")[0] != name)
+                self.heats.change_state(filters=left)
+                self.heats.tell(f"the filter {name!r} is no longer kept")
+            else:
+                self.bar.set_text(choice)
+                self.rearrange()
+
+        self.heats.push_screen(PickScreen("Saved filters", items), picked)
+
+    def _keep_filter(self, text: str) -> None:
+        def check(name: str) -> str | None:
+            return None if name.strip() and "=" not in name else "a name without `=`"
+
+        def answered(name: str | None) -> None:
+            if name is not None:
+                others = [e for e in self.heats.state.filters if e.partition("=")[0] != name.strip()]
+                self.heats.change_state(filters=(*others, f"{name.strip()}={text}"))
+                self.heats.tell(f"kept as {name.strip()!r}: F uses it")
+
+        self.heats.push_screen(PromptScreen("Name of the filter", (text,), check=check), answered)
+
+    # Order and columns
+
+    def action_sort_next(self) -> None:
+        """Sort by the next column that is on the screen."""
+        order = [column for column, _ in self.table.columns if column.sort is not None]
+        names = [column.id for column in order]
+        at = names.index(self.heats.state.sort) if self.heats.state.sort in names else -1
+        chosen = order[(at + 1) % len(order)]
+        self._sort(chosen.id, chosen.biggest_first)
+
+    def action_sort_reverse(self) -> None:
+        """The other way round."""
+        self._sort(self.heats.state.sort, not self.heats.state.reverse)
+
+    @on(RunTable.HeadClicked)
+    def _head_clicked(self, message: RunTable.HeadClicked) -> None:
+        message.stop()
+        self.sort_by(message.key or "age")
+
+    def sort_by(self, name: str) -> None:
+        """Sort by a column; by the same again, the other way round."""
+        column = self._column(name)
+        if column is not None and column.sort is not None:
+            again = name == self.heats.state.sort
+            self._sort(name, not self.heats.state.reverse if again else column.biggest_first)
+
+    def _sort(self, key: str, reverse: bool) -> None:
+        self.heats.change_state(sort=key, reverse=reverse)
+        self.table.set_sort(key, reverse)
+        self.rearrange()
+
+    def action_choose_columns(self) -> None:
+        """Turn columns on and off."""
+
+        def change(chosen: tuple[str, ...]) -> None:
+            self.heats.change_state(columns=chosen)
+            self.rearrange()
+
+        def show(names: list[str]) -> None:
+            if self.is_current:
+                columns = self.heats.state.columns
+                ascii_only = self.heats.ascii_only
+                self.heats.push_screen(ColumnsScreen(columns, names, change, self.sort_by, ascii_only=ascii_only))
+
+        self._with_names(show)
+
+    # Groups
+
+    def action_group_by(self) -> None:
+        """Choose what to group by."""
+
+        def picked(choice: str | None) -> None:
+            if choice is not None:
+                self.heats.change_state(group="" if choice == _ALONE else choice, folded=(), opened=())
+                self.rearrange()
+
+        def show(names: list[str]) -> None:
+            if self.is_current:
+                items = [Item(_ALONE, _ALONE, "every run for itself")]
+                items += [Item(name, name, text) for name, text in run_groups.WAYS.items()]
+                items += [Item(name, name) for name in names]
+                picked_now = self.heats.state.group or _ALONE
+                self.heats.push_screen(PickScreen("Group runs by", items, free=True, picked=picked_now), picked)
+
+        self._with_names(show)
+
+    def _with_names(self, show: Callable[[list[str]], None]) -> None:
+        """Read which options and metrics the runs on the screen have, and go on with their names."""
+        tracker = self.heats.tracker
+        near = list(self.table.rows[:200]) or list((tracker.runs or ())[-200:])
+        metrics = {name for run in near for name in run.metrics}
+
+        def read() -> list[str]:
+            from engine.store.index import config_values
+            from engine.store.paths import open_store
+
+            configs = config_values(open_store(self.heats.store_root), near)
+            return sorted({key for config in configs.values() for key in config}) + sorted(metrics)
+
+        self.ask("names", "reads the options of runs", read, show)
+
+    def toggle_group(self, group: Group) -> None:
+        """Fold a group, or open it."""
+        self._turn(group)
+        self.rearrange(group.key)
+
+    def _turn(self, group: Group) -> None:
+        state = self.heats.state
+        folded = tuple(key for key in state.folded if key != group.key)
+        opened = tuple(key for key in state.opened if key != group.key)
+        if group.folded:
+            opened += (group.key,)
+        else:
+            folded += (group.key,)
+        self.heats.change_state(folded=folded, opened=opened)
+
+    def action_fold_all(self) -> None:
+        """Fold every group, or open every one where all are folded."""
+        groups = [line for line in self.table.lines if isinstance(line, Group)]
+        if not groups:
+            self.heats.tell("there are no groups: b makes some")
+            return
+        keys = tuple(group.key for group in groups)
+        run = self.table.selected
+        inside = run_groups.group_of(groups, run.id) if run is not None else None
+        if all(group.folded for group in groups):
+            self.heats.change_state(folded=(), opened=keys)
+        else:
+            self.heats.change_state(folded=keys, opened=())
+        self.rearrange(inside.key if inside is not None else None)
+
+    def panned(self, direction: int) -> None:
+        """Left folds, right opens."""
+        group, run = self.table.selected_group, self.table.selected
+        if group is None and run is not None and direction < 0:
+            group = run_groups.group_of(self.table.lines, run.id)
+        if group is None:
+            super().panned(direction)
+        elif group.folded == (direction > 0):
+            self.toggle_group(group)
+
+    def action_show_archived(self) -> None:
+        """Archived runs, shown or not."""
+        self.heats.change_state(show_archived=not self.heats.state.show_archived)
+        self.rearrange()
+
+    # Marks and pins
+
+    def targets(self) -> list[RunSummary]:
+        marked = set(self.heats.state.marked)
+        if marked:
+            return [run for run in reversed(self.heats.tracker.runs or ()) if run.id in marked]
+        group, run = self.table.selected_group, self.table.selected
+        if group is not None:
+            inside = set(group.run_ids)
+            return [found for found in self.heats.tracker.runs or () if found.id in inside]
+        return [run] if run is not None else []
+
+    def hidden(self, runs: Sequence[RunSummary]) -> int:
+        shown = {run.id for run in self.table.rows}
+        return sum(run.id not in shown for run in runs)
+
+    def _mark(self, marked: Iterable[str]) -> None:
+        """Marks in the order of the runs, so that the same marks are the same state."""
+        self.heats.change_state(marked=tuple(sorted(set(marked))))
+        self.table.set_marks(self.heats.state.marked, self.heats.state.pinned)
+        self.rearranged()
+
+    def action_mark(self) -> None:
+        """Mark or unmark, and go on."""
+        self._flip(self.table.selected_line)
+        self.table.move_by(1)
+
+    def _flip(self, line: Entry | None) -> None:
+        marked = set(self.heats.state.marked)
+        ids = set(line.run_ids) if isinstance(line, Group) else {line.id} if line is not None else set()
+        self._mark(marked - ids if ids <= marked else marked | ids)
+
+    @on(RunTable.Marked)
+    def _mark_clicked(self, message: RunTable.Marked) -> None:
+        message.stop()
+        self._flip(self.table.selected_line)
+
+    def _shown_ids(self) -> set[str]:
+        inside = {run_id for line in self.table.lines if isinstance(line, Group) for run_id in line.run_ids}
+        return inside | {run.id for run in self.table.rows}
+
+    def action_mark_all(self) -> None:
+        """Mark whatever the filter lets through."""
+        self._mark({*self.heats.state.marked, *self._shown_ids()})
+
+    def action_mark_none(self) -> None:
+        """No marks."""
+        self._mark(())
+
+    def action_mark_invert(self) -> None:
+        """The marks of what is shown turned round; others stay."""
+        self._mark(set(self.heats.state.marked) ^ self._shown_ids())
+
+    def action_pin(self) -> None:
+        """Keep a run on top, or let it go."""
+        run = self.table.selected
+        if run is None:
+            return
+        pinned = self.heats.state.pinned
+        fresh = tuple(p for p in pinned if p != run.id) if run.id in pinned else (*pinned, run.id)
+        self.heats.change_state(pinned=fresh)
+        self.rearrange()
+
+    def _forget_gone(self, runs: Sequence[RunSummary]) -> None:
+        """Marks of runs that are gone go with them: what can't be seen must not be acted on."""
+        state = self.heats.state
+        if self.heats.tracker.runs is None or self.heats.tracker.problem or not (state.marked or state.pinned):
+            return
+        there = {run.id for run in runs}
+        self.heats.change_state(
+            marked=tuple(run_id for run_id in state.marked if run_id in there),
+            pinned=tuple(run_id for run_id in state.pinned if run_id in there),
+        )
+
+    def tick(self) -> None:
+        """Ages go on even when nothing is written."""
+        self.table.age(time.time())
