@@ -325,7 +325,7 @@ def test_notes_and_deleting(store_root: Path) -> None:
         assert "can't be a tag" in str(app.screen.query_one("#prompt-said", Static).content)
         await pilot.press("backspace", "space", *"one", "enter")
         await until(pilot, lambda: read_notes(run.notes).tags == ("two", "one"))
-        await pilot.press("z")
+        await pilot.press("Z")
         await until(pilot, lambda: read_notes(run.notes).archived)
         await pilot.press("D")
         assert "heats restore" in await answer(app, pilot, "n")
@@ -347,7 +347,7 @@ def test_nothing_is_changed_when_read_only(store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None], screen: RunScreen) -> None:
         await pilot.press("4")
         await pilot.pause(0.3)
-        for key in ("asterisk", "T", "z", "D", "S", "c", "s", "r", "b", "P", "F", "enter", "e"):
+        for key in ("asterisk", "T", "Z", "D", "S", "c", "s", "r", "b", "P", "F", "enter", "e"):
             await pilot.press(key)
             await pilot.pause()
             assert app.screen is screen, key

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from engine.launch import actions
@@ -287,6 +288,17 @@ def test_stopping_and_resuming_several(store_root: Path, monkeypatch: pytest.Mon
     drive(store_root, body)
 
 
+S = TypeVar("S", bound=Screen[Any])
+
+
+async def shown(app: HeatsApp, pilot: Pilot[None], kind: type[S]) -> S:
+    """Wait for a kind of screen."""
+    await until(pilot, lambda: isinstance(app.screen, kind))
+    found = app.screen
+    assert isinstance(found, kind)
+    return found
+
+
 def test_runs_are_compared_overlaid_and_cloned(store_root: Path) -> None:
     made = [make_run(store_root, f"run-{number}").id for number in range(2)]
 
@@ -294,19 +306,17 @@ def test_runs_are_compared_overlaid_and_cloned(store_root: Path) -> None:
         await pilot.press("d")
         assert "mark two runs" in told(app)
         await pilot.press("A", "d")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        assert isinstance(app.screen, CompareScreen)
-        assert set(app.screen.run_ids) == set(made)
+        compared = await shown(app, pilot, CompareScreen)
+        assert set(compared.run_ids) == set(made)
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is home(app))
         await pilot.press("z")
-        await until(pilot, lambda: isinstance(app.screen, ChartScreen))
-        assert isinstance(app.screen, ChartScreen)
-        assert set(app.screen.run_ids) == set(made)
+        overlaid = await shown(app, pilot, ChartScreen)
+        assert set(overlaid.run_ids) == set(made)
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is home(app))
         await pilot.press("U", "c")
-        await until(pilot, lambda: isinstance(app.screen, LaunchScreen))
+        await shown(app, pilot, LaunchScreen)
 
     drive(store_root, body)
 

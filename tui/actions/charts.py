@@ -35,7 +35,7 @@ _OWN: tuple[Action, ...] = (
         "Full chart",
         "Charts over the whole screen: the chosen one with its legend, or all of the selected run.",
         "open_chart",
-        BOTH,
+        frozenset({RUN}),
         "Charts",
     ),
     Action(
@@ -68,12 +68,14 @@ _OWN: tuple[Action, ...] = (
     Action("log_x", ("X",), "Log x", "Logarithmic x axis, on or off.", "log_x", GRIDS, "Charts"),
     Action(
         "trim", ("t",), "Trim outliers", "Scale y by the middle 98 % of the values; how many are outside is said.",
-        "trim", GRIDS, "Charts",
+        "trim", ONLY_CHART, "Charts",
     ),
-    Action("limits", ("R",), "Range of y", "Type the limits of the chosen chart's y axis.", "limits", GRIDS, "Charts"),
+    Action(
+        "limits", ("R",), "Range of y", "Type the limits of the chosen chart's y axis.", "limits", ONLY_CHART, "Charts",
+    ),
     Action(
         "bands", ("b",), "Bands over seeds", "Runs of one arm as their mean with the range over them, or each alone.",
-        "bands", GRIDS, "Charts",
+        "bands", ONLY_CHART, "Charts",
     ),
     Action("pin_chart", ("p",), "Pin chart", "Keep the chosen chart in front.", "pin_chart", GRIDS, "Charts"),
     Action("hide_chart", ("H",), "Hide chart", "Take the chosen chart out.", "hide_chart", GRIDS, "Charts"),

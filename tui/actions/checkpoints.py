@@ -37,6 +37,6 @@ ACTIONS: tuple[Action, ...] = (
          changes=True),
     _act("prune", "P", "Prune", "Delete what the policy doesn't keep, for good. The plan comes first.", "prune", 11,
          changes=True, destructive=True),
-    _act("export", "W", "Export", "Write this checkpoint's weights and config to a folder.", "export"),
+    _act("export", "E", "Export", "Write this checkpoint's weights and config to a folder.", "export"),
     _act("again", "R", "Look again", "Look at all checkpoints anew.", "look_again"),
 )  # fmt: skip

@@ -67,8 +67,9 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _tab_act(
         "open", ("enter",), "Open",
-        "Checkpoints: resume from the one under the cursor, after asking. Events: its place in the log.",
-        ("checkpoints", "events"), footer=25,
+        "Charts: the chosen one over the whole screen. Checkpoints: resume from the one under the cursor, after "
+        "asking. Events: its place in the log.",
+        ("charts", "checkpoints", "events"), footer=25,
     ),
     _tab_act(
         "check", ("V",), "Check every byte", "Read every byte of the checkpoints and compare its hash; Esc ends it.",
@@ -107,7 +108,7 @@ ACTIONS: tuple[Action, ...] = (
         changes=True,
     ),
     Action(
-        "archive", ("z",), "Archive", "Out of the way of lists, or back again.", "archive_run", ONLY_RUN, "Runs",
+        "archive", ("Z",), "Archive", "Out of the way of lists, or back again.", "archive_run", ONLY_RUN, "Runs",
         changes=True,
     ),
     Action(

@@ -33,7 +33,6 @@ from tui.screens.run_tabs.system import SystemTab
 from tui.screens.run_tabs.tab import RunTab
 from tui.screens.runs import update_text
 from tui.stop_countdown import Ladder
-from tui.widgets.chart import Chart
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_view import LogView
 from tui.widgets.tab_bar import TabBar
@@ -199,10 +198,8 @@ class RunScreen(OneRunActs):
 
     def _on_viewed(self, view: RunView | None) -> None:
         tab = self.open_tab
-        if isinstance(tab, ChartsTab) and tab.query(Chart):
-            self.show_view(view, self.selected_run())
-            if view is not None and view.run_id == self.run_id:
-                tab.show_view(view)
+        if isinstance(tab, ChartsTab) and view is not None and view.run_id == self.run_id and tab.query(LogView):
+            tab.show_view(view)
 
     def _show_header(self) -> None:
         run = self.selected_run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -120,11 +119,7 @@ class OneRunActs(RunActsScreen):
             return
         from tui.screens.launch import LaunchScreen
 
-        form: Any = LaunchScreen
-        if "clone_of" in inspect.signature(form.__init__).parameters:
-            self.heats.push_screen(form(clone_of=run.id))
-        else:  # until the form can be filled in
-            self.heats.tell(f"heats clone {run.id} KEY=VALUE makes one from a shell")
+        self.heats.push_screen(LaunchScreen(clone_of=run.id))
 
     def action_save_now(self) -> None:
         """Ask a live run for a checkpoint."""

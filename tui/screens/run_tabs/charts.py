@@ -13,7 +13,7 @@ from tui.copying import Copyable
 from tui.messages import RunView
 from tui.screens.run_tabs.tab import RunTab
 from tui.screens.runs import update_text
-from tui.widgets.chart import Chart
+from tui.widgets.chart_grid import ChartGrid
 from tui.widgets.log_view import LogView
 
 
@@ -24,12 +24,27 @@ class ChartsTab(RunTab):
 
     def compose(self) -> ComposeResult:
         yield Static(id="info", markup=False)
-        # The place of the charts: a grid of small multiples can stand here, under the same id.
-        yield Chart(id="curves", ascii_only=self.ascii_only)
+        yield ChartGrid(id="curves", ascii_only=self.ascii_only)
         yield LogView(id="chart-log", follow=self.heats.state.follow, empty_text="nothing printed yet")
 
-    def on_mount(self) -> None:
-        self.query_one(Chart).set_look(self.run_screen.look)
+    @property
+    def grid(self) -> ChartGrid:
+        """The charts."""
+        return self.query_one(ChartGrid)
+
+    def opened(self) -> None:
+        super().opened()
+        self.call_after_refresh(self.tick)
+
+    def tick(self) -> None:
+        self.run_screen.read_charts((self.run_paths.id,))
+
+    def do_open(self) -> None:
+        """The chosen chart over the whole screen."""
+        self.run_screen.action_open_chart()
+
+    def leave(self) -> bool:
+        return self.grid.back()
 
     def update_run(self, run: RunSummary | None) -> None:
         if run is not None:
@@ -37,14 +52,14 @@ class ChartsTab(RunTab):
             update_text(self.query_one("#info", Static), text)
 
     def show_view(self, view: RunView) -> None:
-        """News of the run: its curves are shown by the screen, the end of its log here."""
+        """News of the run: the end of its log."""
         log = self.query_one("#chart-log", LogView)
         if view.log is not None and log.region.area:
             log.show(view.log)
 
     def panes(self) -> list[Widget]:
         log = self.query_one("#chart-log")
-        return [log] if self.screen.has_class("tall") else []
+        return [self.grid, *([log] if self.screen.has_class("tall") else [])]
 
     def copyables(self) -> Sequence[Copyable]:
         run = self.run_paths

@@ -12,12 +12,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.store.summary import RunSummary
+from engine.store.system import SystemHistory, figure
 from tui import format
 from tui.copying import Copyable, fixed
 from tui.screens.run_tabs.tab import RunTab
 from tui.screens.runs import update_text
 from tui.system_lines import Shown, ceiling_of, figure_lines
-from tui.system_source import SystemHistory, figure
 from tui.widgets.log_view import LogView, TextLines
 
 _SPANS = (("the last 10 minutes", 600.0), ("the last hour", 3600.0), ("the last day", 86400.0), ("the whole run", 0.0))
