@@ -199,15 +199,11 @@ def intervals_figure(comparisons: Sequence[Comparison], size: tuple[float, float
             axes.plot([margin, margin], [place - 0.38, place + 0.38], color="#444444", lw=1.2, ls="--")
             if place == len(comparisons) - 1:
                 axes.annotate("margin", (margin, place + 0.4), ha="center", va="bottom", fontsize=8)
-        axes.annotate(
-            str(item.word), (1.0, place + 0.3), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
-            color=color,
-        )  # fmt: skip
     axes.axvline(0, color="#777777", lw=1)
     axes.set_yticks(
         range(len(comparisons)),
         [
-            f"{shortened(item.hypothesis.better, 22)}\nover {shortened(item.hypothesis.than, 22)}"
+            f"{shortened(item.hypothesis.better, 22)}\nover {shortened(item.hypothesis.than, 22)}\n{item.word}"
             for item in reversed(comparisons)
         ],
         fontsize=9,
