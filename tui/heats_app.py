@@ -11,6 +11,7 @@ from textual import on
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
@@ -70,6 +71,15 @@ class HeatsApp(App[None], inherit_bindings=False):
         self.push_screen(RunsScreen())
         self.tracker.start()
         self.set_interval(PERIOD_SECONDS, self._tick)
+
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """The screens that are seen behind the one on top: none behind one that fills its ground.
+
+        Textual names the next one below even then; each change in it would draw the whole screen again, ten
+        kilobytes a second while a run is live.
+        """
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def _tick(self) -> None:
         """The one clock: only the screen that is shown hears it."""

@@ -50,6 +50,8 @@ class ChartScreen(ChartActs):
 
     def tick(self) -> None:
         """Take in what the runs have logged since."""
+        if not self.query("#title"):
+            return  # the clock may strike while it is being made, or gone already
         self._show_title()
         self.read_charts(self.run_ids)
 
