@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from tui.run_curves import group_of
+
 CELL_WIDTH, CELL_HEIGHT = 38, 9
 """A chart that is read without effort."""
 MOST_BESIDE = 9
@@ -28,19 +30,17 @@ class Choice:
             groups: all there are.
             metrics: all names of metrics, so that `val/` finds the charts that hold such.
         """
-        known = list(metrics)
-        found = [group for group in groups if group not in self.hidden and self._fits(group, known)]
+        names: dict[str, list[str]] = {group: [group.lower()] for group in groups}
+        for metric in metrics if self.filter else ():
+            names.setdefault(group_of(metric), []).append(metric.lower())
+        found = [group for group in groups if group not in self.hidden and self._fits(names[group])]
         places = {group: place for place, group in enumerate(self.order)}
         pins = {group: place for place, group in enumerate(self.pinned)}
         # What isn't in the order (it came later) stays behind what is.
         return sorted(found, key=lambda group: (pins.get(group, len(pins)), places.get(group, len(places))))
 
-    def _fits(self, group: str, metrics: list[str]) -> bool:
-        words = self.filter.lower().split()
-        if not words:
-            return True
-        own = [group.lower(), *(name.lower() for name in metrics if name.partition("/")[2] == group or name == group)]
-        return all(any(_matches(name, word) for name in own) for word in words)
+    def _fits(self, names: list[str]) -> bool:
+        return all(any(_matches(name, word) for name in names) for word in self.filter.lower().split())
 
     def toggle_pin(self, group: str) -> Choice:
         """Pin a chart to the front, or let it go."""

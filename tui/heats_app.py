@@ -16,6 +16,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.dom import DOMNode
+from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input
 from textual.worker import Worker, WorkerState
@@ -149,6 +150,15 @@ class HeatsApp(App[None], inherit_bindings=False):
         self.tracker.kick()
         self._ticked = 0.0
         self._tick()
+
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """The screens that are seen behind the one on top: none behind one that fills its ground.
+
+        Textual names the next one below even then; each change in it would draw the whole screen again, ten
+        kilobytes a second while a run is live.
+        """
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def _tick(self) -> None:
         """The one clock: only the screen that is shown hears it."""

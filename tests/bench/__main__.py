@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("log_cost", "checkpoint_stall", "start_up", "loop_overhead", "store_scale")
+NAMES = (
+    "log_cost", "checkpoint_stall", "start_up", "loop_overhead", "store_scale", "chart_redraw", "load_scalars",
+    "app_terminal", "chart_terminal",
+)  # fmt: skip
 _ROOT = Path(__file__).parents[2]
 
 

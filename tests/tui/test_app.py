@@ -100,7 +100,7 @@ def test_the_selected_run_is_shown_and_followed(store_root: Path) -> None:
         await until(pilot, lambda: chart.title_text == "lr")
         await pilot.press("M")
         await until(pilot, lambda: chart.title_text == "loss")
-        await pilot.press("l", "plus", "plus", "minus")
+        await pilot.press("y", "right_square_bracket", "right_square_bracket", "left_square_bracket")
         assert (chart.look.log_y, chart.look.smoothing) == (True, 0.6)
         await pilot.press("f")
         assert not log.following
@@ -271,7 +271,7 @@ def test_the_view_comes_back(store_root: Path) -> None:
     chosen: list[str | None] = []
 
     async def change(app: HeatsApp, pilot: Pilot[None]) -> None:
-        await pilot.press("j", "o", "O", "l", "plus")
+        await pilot.press("j", "o", "O", "y", "right_square_bracket")
         chosen.append(selected(app))
         # No key to quit: a hang-up gives no time to save anything.
         await until(pilot, lambda: (read_json(view_state.state_path(store_root)) or {}).get("smoothing") == 0.6)
@@ -301,7 +301,7 @@ def test_the_run_screen(store_root: Path) -> None:
         await until(pilot, lambda: screen.tab == "log")
         await pilot.press("shift+tab")
         await until(pilot, lambda: screen.tab == "charts")
-        await pilot.press("l", "m", "s")
+        await pilot.press("y", "m", "s")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("escape", "escape")
         await until(pilot, lambda: app.screen is home(app))

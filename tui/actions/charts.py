@@ -106,10 +106,6 @@ _OWN: tuple[Action, ...] = (
     ),
     Action("tail", ("f",), "Follow", "While zoomed: keep the newest points in view, or stay.", "tail", ONLY_CHART,
            "Charts", footer=11),
-    Action(
-        "export_charts", ("W",), "Write to files", "Write the chart on the screen as SVG and its points as CSV.",
-        "export_charts", ONLY_CHART, "Charts", footer=4, short="Write",
-    ),
 )  # fmt: skip
 
 _NAMED_ON_THE_CHART = ("crosshair_left", "zoom_in", "x_axis")

@@ -50,6 +50,8 @@ class ChartScreen(ChartActs):
 
     def tick(self) -> None:
         """Take in what the runs have logged since."""
+        if not self.query("#title"):
+            return  # the clock may strike while it is being made, or gone already
         self._show_title()
         self.read_charts(self.run_ids)
 
@@ -88,6 +90,6 @@ class ChartScreen(ChartActs):
         grid = self.query_one(ChartGrid)
         grid.set_full(not grid.full)
 
-    def action_export_charts(self) -> None:
+    def action_write_text(self) -> None:
         """Write what is shown to files."""
         self.write_shown()

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from textual.message import Message
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.errors import HeatsError
@@ -80,22 +80,6 @@ class HeatsScreen(Screen[Any]):
     def heats(self) -> HeatsApp:
         """The app, by its own type."""
         return cast("HeatsApp", self.app)
-
-    @property
-    def is_current(self) -> bool:
-        """Whether people can see it: it is on top, or behind a dialog.
-
-        Textual also takes the screen right below another whole one for visible.
-        """
-        for screen in reversed(self.app.screen_stack):
-            if screen is self or not isinstance(screen, ModalScreen):
-                return screen is self
-        return False
-
-    def _compositor_refresh(self) -> None:
-        """Draw only what can be seen: what changed on a hidden screen would make the one above be drawn anew."""
-        if self.is_current:
-            super()._compositor_refresh()
 
     def tick(self) -> None:
         """Once a second, by the app's one clock, while this screen is the one that is shown."""

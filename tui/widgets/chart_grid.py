@@ -78,6 +78,7 @@ class ChartGrid(Widget, can_focus=True):
         self._shape = (0, 0)
         self._columns = self._rows = 0
         self._asking = ""
+        self._arranged: tuple[ChartsView, Choice, list[str]] = (self.view, self.choice, [])
 
     @property
     def heats(self) -> HeatsApp:
@@ -120,7 +121,11 @@ class ChartGrid(Widget, can_focus=True):
     @property
     def groups(self) -> list[str]:
         """The charts to go through, in their order."""
-        return self.choice.arrange(self.view.groups, self.view.metrics)
+        view, choice, groups = self._arranged
+        if view is not self.view or choice is not self.choice:
+            groups = self.choice.arrange(self.view.groups, self.view.metrics)
+            self._arranged = self.view, self.choice, groups
+        return groups
 
     @property
     def charts(self) -> list[Chart]:
@@ -359,7 +364,7 @@ class ChartGrid(Widget, can_focus=True):
         self._arrange()
 
     def on_key(self, event: events.Key) -> None:
-        if event.key == "enter" and not self.full:
+        if event.key == "enter" and not self.full and self.has_focus:
             event.stop()
             self.open()
 

@@ -114,7 +114,7 @@ def _span(seconds: float, step: float) -> str:
 
 def _clock_ticks(domain: Domain, count: int) -> list[tuple[float, str]]:
     """Round times of the day where the viewer is; the date where days are passed over."""
-    step = time_step(domain.x1 - domain.x0, max(1, count // 2 if domain.x1 - domain.x0 > 86400 else count))
+    step = max(1.0, time_step(domain.x1 - domain.x0, max(1, count // 2 if domain.x1 - domain.x0 > 86400 else count)))
     offset = float(time.localtime(domain.x0).tm_gmtoff)
     pattern = "%H:%M:%S" if step < 60 else "%H:%M" if domain.x1 - domain.x0 <= 86400 else "%m-%d %H:%M"
     if step >= 86400:
