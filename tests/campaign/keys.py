@@ -28,7 +28,7 @@ from typing import Any
 from unittest import mock
 
 from textual import events
-from textual.pilot import OutOfBounds, Pilot
+from textual.pilot import OutOfBounds, Pilot, WaitForScreenTimeout
 
 from engine.launch import actions, queue, starting
 from engine.store import host
@@ -50,6 +50,7 @@ PASTES = ("nqsry\r5K", "train.max_steps=3", "\x1b[31mred [b]bold[/b]", "ü" * 20
 STATES = ("running", "failed", "finished", "stopped", "lost")
 SIZES = ((40, 10), (80, 24), (160, 45), (200, 60), (20, 5), (1, 1))
 _LAST = 60
+_PATIENT = 8
 
 
 @dataclass
@@ -131,6 +132,18 @@ def draw(chance: random.Random, app: HeatsApp) -> str:
     return chance.choice(EVERY)
 
 
+async def press_one(pilot: Pilot[None], key: str) -> None:
+    """Press a key; a machine that is crowded may need longer to answer than Pilot waits, one that hangs never does."""
+    try:
+        await pilot.press(key)
+    except WaitForScreenTimeout:
+        for _ in range(_PATIENT):
+            with contextlib.suppress(WaitForScreenTimeout):
+                await pilot.pause()
+                return
+        raise
+
+
 async def press_keys(app: HeatsApp, pilot: Pilot[None], chance: random.Random, count: int, found: Findings) -> None:
     """Press so many keys."""
     live = next((run.id for run in app.tracker.runs or () if run.status.is_live), None)
@@ -155,7 +168,7 @@ async def press_keys(app: HeatsApp, pilot: Pilot[None], chance: random.Random, c
             app.post_message(events.Paste(text))
         key = draw(chance, app)
         found.pressed.append(f"{key}@{name}")
-        await pilot.press(key)
+        await press_one(pilot, key)
         if live is not None and number % 40 == 0:
             with contextlib.suppress(OSError, IndexError):  # it may be in the trash by now
                 add_steps(app.tracker.run_paths(live), 31 + number, 32 + number)
