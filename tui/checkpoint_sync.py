@@ -94,7 +94,7 @@ def apply_sync(plan: SyncPlan) -> Outcome:
     """Do it."""
     apply_moves(plan.moves)
     moved = sum(move.changes for move in plan.moves.moves)
-    return f"{moved} runs go on from step {format.count(plan.step)} when resumed; u takes it back", None
+    return f"{_go_on(moved)} from step {format.count(plan.step)} when resumed; u takes it back", None
 
 
 def undo_sync(plan: SyncPlan) -> Outcome:
@@ -109,4 +109,8 @@ def undo_sync(plan: SyncPlan) -> Outcome:
             where = move.undo.partition(" --to ")[2].split()[0]
             back += plan_rewind(move.run, where).moves
     apply_moves(MovePlan(tuple(back)))
-    return f"{len(back)} runs go on from where they did before", None
+    return f"{_go_on(len(back))} from where it was before", None
+
+
+def _go_on(count: int) -> str:
+    return "1 run goes on" if count == 1 else f"{count:,} runs go on"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from rich.terminal_theme import TerminalTheme
 from textual import events, on
-from textual.actions import ActionParseResult
+from textual.actions import ActionParseResult, parse
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
@@ -291,10 +291,10 @@ class HeatsApp(App[None], inherit_bindings=False):
         return await super().run_action(action, default_namespace, namespaces)
 
     def _changes(self, action: str | ActionParseResult) -> bool:
-        handler = action if isinstance(action, str) else action[1]
-        name = handler.partition("(")[0].rpartition(".")[2]
+        """Whether an act of the shown screen changes something; with its arguments, which may be all that parts two."""
+        _, *wanted = parse(action) if isinstance(action, str) else action
         where = getattr(self.screen, "WHERE", APP)
-        return any(act.changes and act.handler.partition("(")[0] == name for act in actions_of(where))
+        return any(act.changes and [*parse(act.handler)[1:]] == wanted for act in actions_of(where))
 
     async def action_quit(self) -> None:
         """Close the app and say how many runs go on."""

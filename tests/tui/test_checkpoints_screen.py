@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -12,10 +10,9 @@ from textual.pilot import Pilot
 
 from engine.errors import HeatsError
 from engine.store.checkpoint_report import inspect
-from engine.store.checkpoints import FILES, MANIFEST
-from engine.store.files import write_json
 from engine.store.paths import RunPaths
 from tests.tui.driving import drive, told, until
+from tests.tui.made import make_checkpoint as save
 from tests.tui.made import make_run
 from tui.checkpoint_stream import CheckpointStream, ReportsRead
 from tui.checkpoint_sync import apply_sync, plan_partial_sync, undo_sync
@@ -25,25 +22,6 @@ from tui.screens.confirm import ConfirmScreen
 from tui.screens.plan import PlanScreen
 from tui.screens.run import RunScreen
 from tui.widgets.checkpoint_table import CheckpointLine, RunLine
-
-
-def save(run: RunPaths, step: int) -> Path:
-    """A checkpoint whose every byte has its hash."""
-    folder = run.checkpoints / f"step-{step:08d}"
-    folder.mkdir(parents=True)
-    files = {}
-    for name in FILES:
-        content = _tensors(step) if name.endswith(".safetensors") else json.dumps({"step": step}).encode()
-        (folder / name).write_bytes(content)
-        files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    manifest = {"schema": 1, "step": step, "attempt": 1, "reason": "scheduled", "created": 1.0, "files": files}
-    write_json(folder / MANIFEST, manifest)
-    return folder
-
-
-def _tensors(step: int) -> bytes:
-    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    return len(header).to_bytes(8, "little") + header + step.to_bytes(4, "little")
 
 
 @pytest.fixture

@@ -14,33 +14,65 @@ from textual.pilot import Pilot
 from engine.launch import actions
 from engine.store.files import read_json
 from engine.store.status import State
+from tests.engine.study.made import make_study
 from tests.tui.driving import drive, told, until
 from tests.tui.made import make_run
 from tui import view_state
-from tui.actions import actions_of, footer
+from tui.actions import ACTIONS, LAUNCH, RUN, RUNS, actions_of, footer
+from tui.actions.action import CHART, CHECKPOINTS, COMPARE, DOCTOR, MACHINE, STUDIES, STUDY, TRASH
 from tui.format import STATE_COLORS
 from tui.heats_app import HeatsApp, pace
-from tui.palette import ActionProvider
+from tui.palette import ActionProvider, palette_text
 from tui.screens.pane import HeatsScreen
+from tui.screens.run import RunScreen
+from tui.screens.studies import StudiesScreen
 from tui.themes import TERMINAL_THEMES, THEME_NAMES, THEMES, ansi_colours
 from tui.widgets.key_bar import KeyBar
 
-PLACES: tuple[tuple[str, ...], ...] = ((), ("enter",), ("escape", "4"), ("5",))
-"""Keys that lead from one screen to the next: runs, one run, the machine, the doctor."""
+PLACES: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((), RUNS),
+    (("enter",), RUN),
+    (("z",), CHART),
+    (("escape", "escape", "A", "d"), COMPARE),
+    (("escape", "T"), TRASH),
+    (("escape", "2"), STUDIES),
+    (("enter",), STUDY),
+    (("escape", "3"), CHECKPOINTS),
+    (("4",), MACHINE),
+    (("5",), DOCTOR),
+)
+"""Keys that lead from one screen to the next, and where they lead: every screen but the form, where keys are text."""
+
+
+@pytest.fixture
+def two_runs(store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with a run that lives and one that failed, and a study beside it."""
+    monkeypatch.chdir(tmp_path)
+    make_study(tmp_path / "experiments")
+    make_run(store_root, "live", state="running")
+    make_run(store_root, "broken", state="failed")
+    return store_root
 
 
 async def _screens(app: HeatsApp, pilot: Pilot[None]) -> AsyncIterator[HeatsScreen]:
     """Each screen in turn, as the one that is shown."""
-    for keys in PLACES:
-        await pilot.press(*keys)
+    for keys, where in PLACES:
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+        await until(pilot, lambda where=where: _is_at(app, where))
         await pilot.pause()
         assert isinstance(app.screen, HeatsScreen)
         yield app.screen
 
 
-def test_read_only_refuses_every_act_that_changes(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_run(store_root, "live", state="running")
-    make_run(store_root, "broken", state="failed")
+def _is_at(app: HeatsApp, where: str) -> bool:
+    screen = app.screen
+    ready = not isinstance(screen, StudiesScreen) or screen.selected is not None
+    return isinstance(screen, HeatsScreen) and where == screen.WHERE and ready
+
+
+def test_read_only_refuses_every_act_that_changes(two_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     for name in ("launch", "resume", "stop"):
         monkeypatch.setattr(actions, name, lambda *args, name=name, **options: done.append(name))
@@ -49,11 +81,10 @@ def test_read_only_refuses_every_act_that_changes(store_root: Path, monkeypatch:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         async for screen in _screens(app, pilot):
             changing = [act for act in actions_of(screen.WHERE) if act.changes]
-            shown = {label for _, label in screen.query_one(KeyBar).shown(999)}
+            bar = screen.query_one(KeyBar)
+            shown = {label for _, label in bar.shown(999)}
             assert not shown & {act.short or act.label for act in changing}, "the footer offers none"
-            assert {
-                act.short or act.label for act in footer(screen.WHERE, getattr(screen, "tab", "")) if not act.changes
-            } == shown
+            assert {act.short or act.label for act in footer(screen.WHERE, bar.tab) if not act.changes} == shown
             for act in changing:
                 for key in act.keys[:1]:
                     app.clear_notifications()
@@ -62,7 +93,7 @@ def test_read_only_refuses_every_act_that_changes(store_root: Path, monkeypatch:
                     assert app.screen is screen, act.id
                 app.clear_notifications()
                 hits = {str(hit.text or hit.display): hit async for hit in ActionProvider(screen).discover()}
-                entry = next(hit for text, hit in hits.items() if text.startswith(act.label))
+                entry = next(hit for text, hit in hits.items() if text == palette_text(act))
                 await entry.command()
                 await until(pilot, lambda: "--read-only" in told(app))
                 assert app.screen is screen, act.id
@@ -75,13 +106,24 @@ def test_read_only_refuses_every_act_that_changes(store_root: Path, monkeypatch:
         app.acts.do("does something that forgot to ask", forgot)
         await pilot.pause(0.1)
 
-    drive(store_root, body, read_only=True)
+    drive(two_runs, body, read_only=True)
     assert done == []
-    assert tried >= {"new", "stop", "resume", "machine_stop", "queue_drop", "queue_pause", "doctor_fix"}
+    assert tried == {act.id for act in ACTIONS if act.changes and act.where != {LAUNCH}}
 
 
-def test_pasted_text_triggers_nothing_on_any_screen(store_root: Path) -> None:
-    make_run(store_root, "live", state="running")
+def test_read_only_refuses_nothing_that_only_looks(two_runs: Path) -> None:
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        await pilot.press("enter", "2")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.tab == "log")
+        wrapped = app.state.wrap
+        await pilot.press("w", "i", "a")
+        await until(pilot, lambda: app.state.wrap is not wrapped)
+        assert "--read-only" not in told(app)
+
+    drive(two_runs, body, read_only=True)
+
+
+def test_pasted_text_triggers_nothing_on_any_screen(two_runs: Path) -> None:
 
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         async for screen in _screens(app, pilot):
@@ -91,7 +133,7 @@ def test_pasted_text_triggers_nothing_on_any_screen(store_root: Path) -> None:
             assert told(app) == ""
         assert app.is_running
 
-    drive(store_root, body)
+    drive(two_runs, body)
 
 
 def test_themes_are_worn_and_kept(store_root: Path) -> None:
@@ -160,9 +202,8 @@ def test_what_is_written_in_colour_can_be_read(name: str) -> None:
     assert len({colours[state] for state in (State.RUNNING, State.FINISHED, State.FAILED, State.STALLED)}) == 4
 
 
-def test_no_colour_at_all(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_colour_at_all(two_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    make_run(store_root, "mine", state="failed")
 
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         async for _ in _screens(app, pilot):
@@ -176,7 +217,7 @@ def test_no_colour_at_all(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
         await pilot.press("ctrl+t")
         await until(pilot, lambda: "NO_COLOR" in told(app))
 
-    drive(store_root, body)
+    drive(two_runs, body)
 
 
 def test_slow_links_are_told_once_of_the_mode_for_them(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
