@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,16 @@ def fits(screen: str, height: int, sign: str) -> bool:
     return len(lines) <= height and sign in screen and bool(screen.strip())
 
 
+def fits_now(app: Terminal, height: int, sign: str) -> bool:
+    """The same of what stands there at this moment."""
+    return fits(app.screen(), height, sign)
+
+
+def changed(app: Terminal, before: str) -> bool:
+    """Whether something else stands there by now."""
+    return app.screen() != before
+
+
 def test_every_screen_while_the_window_changes(root: Path) -> None:
     app = Terminal(HEATS, root, *SIZES[-1])
     try:
@@ -68,13 +79,13 @@ def test_every_screen_while_the_window_changes(root: Path) -> None:
             for key in keys:
                 before = app.screen()
                 app.press(key)
-                wait_until(lambda before=before: app.screen() != before, 40, what=f"an answer to {key}")
+                wait_until(partial(changed, app, before), 40, what=f"an answer to {key}")
             app.wait_for(text, sign)
             for width, height in SIZES:
                 app.resize(width, height)
                 what = f"{text} at {width}x{height}"
                 try:
-                    wait_until(lambda height=height, sign=sign: fits(app.screen(), height, sign), what=what)
+                    wait_until(partial(fits_now, app, height, sign), what=what)
                 except AssertionError as error:
                     raise AssertionError(f"{error}\n{app.screen()}") from None
             app.wait_for(text, sign)

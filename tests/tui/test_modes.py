@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ async def _screens(app: HeatsApp, pilot: Pilot[None]) -> AsyncIterator[HeatsScre
         for key in keys:
             await pilot.press(key)
             await pilot.pause()
-        await until(pilot, lambda where=where: _is_at(app, where))
+        await until(pilot, partial(_is_at, app, where))
         await pilot.pause()
         assert isinstance(app.screen, HeatsScreen)
         yield app.screen
