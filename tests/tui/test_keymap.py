@@ -24,7 +24,7 @@ from tui.widgets.key_bar import KeyBar
 
 MINE = """
 help: [f1, "?"]
-sort: Z
+sort: Q
 resume: s      # a swap
 stop: r
 follow: []
@@ -67,7 +67,7 @@ def test_all_say_the_same_with_a_keymap_in_force(store_root: Path) -> None:
         before = app.state.sort
         await pilot.press("o")
         assert app.state.sort == before, "its old key does nothing"
-        await pilot.press("Z")
+        await pilot.press("Q")
         assert app.state.sort != before
         await pilot.press("r")
         await until(pilot, lambda: "isn't running" in told(app))
@@ -85,16 +85,16 @@ def test_without_a_file_the_usual_keys_hold(tmp_path: Path) -> None:
     ("text", "line", "words"),
     [
         ("stopp: k\n", 1, "there is no act `stopp`; did you mean `stop`?"),
-        ("sort: Z\nstop: hyper+k\n", 2, "`hyper+k` is no key; `stop` keeps its usual ones"),
+        ("sort: Q\nstop: hyper+k\n", 2, "`hyper+k` is no key; `stop` keeps its usual ones"),
         ("stop: r\n", 1, "`r` is the key of `resume` (Resume) on the screen"),
-        ("sort: Z\nmetric: Z\n", 2, "`Z` is the key of `sort`"),
+        ("sort: Q\nmetric: Q\n", 2, "`Q` is the key of `sort`"),
         ("quit: []\n", 1, "`quit` can't be without a key"),
         ("help: none\n", 1, "`help` can't be without a key"),
         ("stop: ctrl+i\n", 1, "a terminal can't tell `ctrl+i` from Tab"),
         ("stop: {a: b}\n", 1, "no key and no list of keys"),
-        ("stop: K\nstop: Z\n", 2, "stands in line 1 already"),
+        ("stop: Q\nstop: Q\n", 2, "stands in line 1 already"),
         ("submit: x\n", 1, "typed as text in the form"),
-        ("sort: Z\nstop: [\n", 3, "is no YAML"),
+        ("sort: Q\nstop: [\n", 3, "is no YAML"),
         ("- stop\n", 1, "write an act and its keys a line"),
     ],
 )
