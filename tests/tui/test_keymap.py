@@ -54,8 +54,8 @@ def test_all_say_the_same_with_a_keymap_in_force(store_root: Path) -> None:
             }
             assert bound == table
             bar = screen.query_one(KeyBar)
-            assert [label for _, label in bar.shown(999)] == [act.short or act.label for act in footer(where)]
-            assert [key for key, _ in bar.shown(999)] == [key_name(act.keys[0]) for act in footer(where)]
+            assert [label for _, label in bar.shown(999)] == [act.short or act.label for act in footer(where, bar.tab)]
+            assert [key for key, _ in bar.shown(999)] == [key_name(act.keys[0]) for act in footer(where, bar.tab)]
             text = "\n".join(sheet(where, 120))
             assert all(act.shown_keys in text for act in actions_of(where))
             entries = [str(hit.text or hit.display) async for hit in ActionProvider(screen).discover()]
