@@ -67,7 +67,7 @@ async def charts(app: HeatsApp, pilot: Pilot[None]) -> None:
     """All charts of a run."""
     await go_to(app, pilot, ("finished simple-16", "running"))
     await pilot.press("enter")
-    await until(pilot, lambda: "chart 1 of" in text(app), "the charts")
+    await until(pilot, lambda: "chart 1 of" in text(app) and " INFO " in text(app), "the charts")
 
 
 async def compare(app: HeatsApp, pilot: Pilot[None]) -> None:
