@@ -269,7 +269,7 @@ class CheckpointActs:
     def _read(self, what: str, read: Callable[[Hashing], T], take: Callable[[T], None]) -> None:
         """Read in a thread, one at a time, so that it can be told of and ended."""
         if self.hashing is not None:
-            self.screen.heats.tell(f"still {self.hashing.what}: x ends that", failed=True)
+            self.screen.heats.tell(f"still {self.hashing.what}: V ends that", failed=True)
             return
         hashing = self.hashing = Hashing(what)
 

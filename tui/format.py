@@ -33,9 +33,12 @@ def number(value: float | None) -> str:
         return "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if value == 0:
         return "0"
-    if 1e-3 <= abs(value) < 1e5:
+    size = abs(value)
+    if 1e-3 <= size < 9999.5:
         return f"{value:.4g}"
-    return f"{value:.2e}"
+    if 1 <= size < 99999.5:
+        return f"{value:.0f}"
+    return f"{value:.2e}" if value > 0 else f"{value:.1e}"
 
 
 def count(value: int | None) -> str:

@@ -142,7 +142,20 @@ class HeatsApp(App[None], inherit_bindings=False):
         """A key or the mouse: somebody is there."""
         if isinstance(event, events.InputEvent):
             self._stirred = time.monotonic()
+        if isinstance(event, events.Key) and (letter := self._after_escape(event)):
+            # One after the other: the second may be meant for the screen that Esc leads back to.
+            self.post_message(events.Key("escape", "\x1b"))
+            self.call_after_refresh(self.post_message, events.Key(letter, letter))
+            return
         await super().on_event(event)
+
+    def _after_escape(self, event: events.Key) -> str:
+        """The letter typed right after Esc where a slow line delivered both as one: terminals send Alt the same way."""
+        letter = event.character or ""
+        if not (event.key.startswith("alt+") and len(letter) == 1 and letter.isalpha()):
+            return ""
+        bound = any(event.key in act.keys for act in actions_of(getattr(self.screen, "WHERE", APP)))
+        return "" if bound else letter
 
     def on_app_focus(self) -> None:
         """Somebody looks again: show how things are now."""

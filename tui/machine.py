@@ -132,7 +132,7 @@ def _cpu(now: Mapping[str, float]) -> str:
     import os
 
     load = f", load {now['load']:.1f} on {os.cpu_count()} cores" if "load" in now else ""
-    return f"{now.get('cpu_percent', 0):.0f} %{load}"
+    return f"{now['cpu_percent']:.0f} %{load}" if "cpu_percent" in now else load.removeprefix(", ")
 
 
 def _memory(now: Mapping[str, float]) -> str:

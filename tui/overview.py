@@ -8,6 +8,7 @@ from engine.store.last_figures import LastFigures
 from engine.store.summary import RunSummary
 from tui import format
 from tui.cli.terminal import safe
+from tui.run_header import state_line
 from tui.widgets.run_columns import coarse_age
 
 _STALE_SECONDS = 60.0
@@ -26,10 +27,8 @@ def overview_lines(
         width: cells there are.
         ascii_only: no glyphs.
     """
-    age = f" {coarse_age(run.since, now)}" if run.since is not None else ""
-    state = f"{format.state_label(run.status, ascii_only=ascii_only)}{age}"
     sign = "!" if ascii_only else "▲"
-    lines = [f"{state}: {safe(run.reason)}" if run.reason else state, progress_line(run, width, ascii_only=ascii_only)]
+    lines = [state_line(run, now, ascii_only=ascii_only), progress_line(run, width, ascii_only=ascii_only)]
     lines += [f"{sign} {safe(text)}" for text in (*run.alerts[-2:], *run.problems[-1:])]
     load = figures_line(figures, now) if run.status.is_live else ""
     lines += [load] if load else []
@@ -95,8 +94,7 @@ def _belongs_line(run: RunSummary) -> str:
 
 def info_lines(run: RunSummary, *, ascii_only: bool = False) -> list[str]:
     """A run in a few lines: status with its reason, the id, and what is wrong with it."""
-    age = f" {coarse_age(run.since, time.time())}" if run.since is not None else ""
-    lines = [f"{format.state_label(run.status, ascii_only=ascii_only)}{age}: {run.reason}", run.id]
+    lines = [state_line(run, time.time(), ascii_only=ascii_only), run.id]
     sign = "!" if ascii_only else "▲"
     lines += [f"{sign} {text}" for text in (*run.alerts[-2:], *run.problems[-1:])]
     if run.note:

@@ -14,15 +14,28 @@ from tui.widgets.run_columns import coarse_age, fit_text, short_name
 _BAR = 20
 
 
+def state_line(run: RunSummary, now: float, *, why: bool = True, ascii_only: bool = False) -> str:
+    """What a run is doing, for how long or how long ago, and why: `✔ finished 5m ago, at step 160`."""
+    text = format.state_label(run.status, ascii_only=ascii_only)
+    if run.since is not None:
+        age = coarse_age(run.since, now)
+        if run.status.is_final:
+            text += " just now" if age == "now" else f" {age} ago"
+        elif age != "now":
+            text += f" for {age}"
+    reason = safe(run.reason) if why else ""
+    said = f"{run.status} "
+    return text + (f", {reason.removeprefix(said)}" if reason.startswith(said) else f": {reason}" if reason else "")
+
+
 def title_line(run: RunSummary, width: int, now: float, *, ascii_only: bool = False, with_step: bool = False) -> str:
     """Name, status, since when, and why; or, where it is the only line, how far it is."""
-    state = format.state_label(run.status, ascii_only=ascii_only)
-    age = f" {coarse_age(run.since, now)}" if run.since is not None else ""
     marks = "".join(sign for sign, on in (("*", run.star), ("#", run.archived)) if on)
-    head = f"{marks + ' ' if marks else ''}{safe(short_name(run))}  {state}{age}"
-    text = f"{head}: {safe(run.reason)}" if run.reason else head
+    head = f"{marks + ' ' if marks else ''}{safe(short_name(run))}  "
+    text = head + state_line(run, now, ascii_only=ascii_only)
     if with_step:
-        text = f"{head}  {format.progress(run.step, run.total_steps)}"
+        state = state_line(run, now, why=False, ascii_only=ascii_only)
+        text = f"{head}{state}  {format.progress(run.step, run.total_steps)}"
     return fit_text(text, width, ellipsis="~" if ascii_only else "…").rstrip()
 
 

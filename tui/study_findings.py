@@ -133,7 +133,8 @@ def still_needs(view: StudyView, item: Comparison) -> list[str]:
         more = LEAST_SEEDS - seeds
         found.append(f"{more} more {'seed' if more == 1 else 'seeds'} in the file: {LEAST_SEEDS} an arm are the least")
     elif item.seeds_needed is not None and item.seeds_needed > seeds:
-        found.append(f"about {item.seeds_needed - seeds} more seeds in the file, {item.seeds_needed} an arm in all")
+        more = item.seeds_needed - seeds
+        found.append(f"about {more} more seed{'s' if more > 1 else ''} in the file, {item.seeds_needed} an arm in all")
     return found
 
 

@@ -108,7 +108,7 @@ def _hold(heights: NDArray[np.float64], seconds: float) -> None:
 def value(number: float, item: Shown) -> str:
     """A figure with its unit, and its share of what bounds it."""
     if item.unit == "B":
-        share = f" {number / item.ceiling:4.0%}" if item.ceiling else ""
+        share = f" {100 * number / item.ceiling:3.0f} %" if item.ceiling else ""
         return f"{format.size(int(number))}{share}"
     if item.unit == "B/s":
         return f"{format.size(int(number))}/s"

@@ -15,6 +15,9 @@ from engine.launch.processes import Process, ProcessReader, totals
 from engine.store import host
 from engine.store.files import append_record
 
+_LEAST_CPU_SECONDS = 0.2
+"""Over fewer seconds of all cores a share says nothing: the kernel counts in hundredths."""
+
 
 class HostFigures:
     """This machine's CPU, memory, disk and network, as differences between looks where they are rates.
@@ -26,16 +29,17 @@ class HostFigures:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._counted: tuple[float, dict[str, int]] | None = None
-        psutil.cpu_percent()  # the first call has nothing to compare with
+        self._busy = _cpu_times()
 
     def read(self) -> dict[str, float]:
         """The figures now, under the names of system.jsonl: percentages, bytes, bytes a second."""
         memory = psutil.virtual_memory()
         found: dict[str, float] = {
-            "cpu_percent": psutil.cpu_percent(),
             "memory_used": memory.total - memory.available,
             "memory_total": memory.total,
         }
+        if (share := self._cpu_share()) is not None:
+            found["cpu_percent"] = share
         try:
             found["load"] = os.getloadavg()[0]
             disk = psutil.disk_usage(str(self._folder))
@@ -43,6 +47,17 @@ class HostFigures:
         except OSError:
             pass
         return found | self._rates()
+
+    def _cpu_share(self) -> float | None:
+        """Percent of all cores since the last look; None where that was just now: a moment is all or nothing.
+
+        psutil's own `cpu_percent` keeps the last look by thread, and looks come from any thread of a pool.
+        """
+        (busy, whole), (busy_now, whole_now) = self._busy, _cpu_times()
+        if whole_now - whole < _LEAST_CPU_SECONDS:
+            return None
+        self._busy = busy_now, whole_now
+        return min(100.0, max(0.0, 100.0 * (busy_now - busy) / (whole_now - whole)))
 
     def _rates(self) -> dict[str, float]:
         now, counted = time.monotonic(), _counters()
@@ -52,6 +67,13 @@ class HostFigures:
         span = now - before[0]
         # A counter that ran backwards was reset, by a driver or by a change of namespace.
         return {name: max(0, value - before[1].get(name, value)) / span for name, value in counted.items()}
+
+
+def _cpu_times() -> tuple[float, float]:
+    """Seconds that the cores were busy, and all their seconds. What guests had is among what users had."""
+    times = psutil.cpu_times()._asdict()
+    whole = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)
+    return whole - times.get("idle", 0.0) - times.get("iowait", 0.0), whole
 
 
 def _counters() -> dict[str, int]:

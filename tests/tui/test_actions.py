@@ -128,4 +128,22 @@ def test_the_footer_of_a_tab_leaves_out_what_means_nothing_on_it() -> None:
     assert "prune" not in of["log"]
     assert "wrap" in of["log"]
     assert "metric" not in of["config"]
-    assert all("help" in shown and "back" in shown for shown in of.values())
+    assert all(shown[:2] == ["help", "back"] for shown in of.values()), "the way back is there at any width"
+
+
+def test_a_key_does_the_same_on_every_screen() -> None:
+    for keys in (
+        ("overlay", "overlay_cells", "overlay_compared"),
+        ("tag", "tags"),
+        ("archive", "archive"),
+        ("check", "checkpoints_deep"),
+        ("rewind", "checkpoints_rewind"),
+        ("fix", "checkpoints_fix", "doctor_fix"),
+        ("prune", "checkpoints_prune"),
+        ("export", "checkpoints_export"),
+        ("clone", "clone_compared"),
+        ("compare", "compare_cells"),
+        ("checkpoints_again", "read_studies", "doctor_again"),
+        ("mark_none", "unmark_cells"),
+    ):
+        assert len({action.keys[0] for action in ACTIONS if action.id in keys}) == 1, keys

@@ -25,6 +25,7 @@ from tui.messages import RunRead
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.help import HelpScreen
 from tui.screens.run import RunScreen
+from tui.screens.trash import TrashScreen
 from tui.widgets.chart import Chart
 from tui.widgets.log_view import LogView
 
@@ -44,6 +45,18 @@ def acts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
     monkeypatch.setattr(actions, "stop", stop)
     monkeypatch.setattr(actions, "resume", resume)
     return done
+
+
+def test_escape_and_a_key_in_one_packet_are_both_heard(store_root: Path) -> None:
+    make_run(store_root, "one")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        app.post_message(events.Key("alt+shift+t", "T"))  # what a slow line makes of Esc and T
+        await until(pilot, lambda: isinstance(app.screen, TrashScreen))
+
+    drive(store_root, body)
 
 
 def test_an_empty_store_says_what_to_do(store_root: Path) -> None:

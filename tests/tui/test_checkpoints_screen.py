@@ -114,7 +114,7 @@ def test_what_is_wrong_is_found_shown_first_and_put_right(two: list[RunPaths], s
         assert table.item is not None
         assert table.item.checkpoint.step == 20
         assert "hash differs" in str(here.said.shown_text)  # type: ignore[attr-defined]
-        await pilot.press("f")
+        await pilot.press("F")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("y")
         await until(pilot, lambda: not (two[0].checkpoints / "step-00000020").exists())
@@ -155,9 +155,9 @@ def test_sync_of_marked_runs_asks_with_a_table(two: list[RunPaths], store_root: 
 def test_rewind_and_prune_from_the_table(two: list[RunPaths], store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         here = await go(app, pilot, 2)
-        await pilot.press("w")
+        await pilot.press("B")
         await until(pilot, lambda: "move to a checkpoint" in told(app))
-        await pilot.press("g", "j", "j", "w")
+        await pilot.press("g", "j", "j", "B")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await pilot.press("y")
         await until(pilot, lambda: here.reports[two[1].id].resumes_from == 40)
@@ -191,7 +191,7 @@ def test_it_follows_the_marks_and_what_comes(two: list[RunPaths], store_root: Pa
 def test_every_size_and_nothing_but_ascii(two: list[RunPaths], store_root: Path, size: tuple[int, int]) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         await go(app, pilot, 2)
-        await pilot.press("space", "x")
+        await pilot.press("space", "V")
         await pilot.pause(0.2)
         text = "".join(strip.text for strip in app.screen._compositor.render_strips())
         assert "step" in text
@@ -206,7 +206,7 @@ def test_read_only_and_an_empty_store(store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         await pilot.press("3")
         await until(pilot, lambda: isinstance(app.screen, CheckpointsScreen))
-        for key in ("x", "X", "t", "w", "f", "P", "r", "W", "space", "enter", "p", "b", "R", "u"):
+        for key in ("V", "X", "t", "B", "F", "P", "r", "W", "space", "enter", "p", "b", "R", "u"):
             await pilot.press(key)
         assert screen(app).table.empty_text == ("no runs yet",)
         await pilot.press("escape")

@@ -103,6 +103,19 @@ def test_two_runs(store_root: Path, size: tuple[int, int]) -> None:
     drive(store_root, body, size=size)
 
 
+def test_names_that_differ_at_their_end_are_told_apart_where_there_is_room(store_root: Path) -> None:
+    runs = [make_run(store_root, f"a-rather-long-name-{at}") for at in (16, 32)]
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        screen = CompareScreen([run.id for run in runs])
+        app.push_screen(screen)
+        await until(pilot, lambda: screen.table is not None and grid(app).columns)
+        titles = [column.title for column in grid(app).columns]
+        assert [title.rpartition(" ")[0] for title in titles] == ["A a-rather-long-name-16", "B a-rather-long-name-32"]
+
+    drive(store_root, body, size=(120, 36))
+
+
 def test_twenty_runs_at_80_columns_keep_their_digits(store_root: Path) -> None:
     runs = [make_run(store_root, f"a-run-with-a-long-name-{at}", steps=20 + at) for at in range(20)]
 

@@ -43,7 +43,7 @@ def test_nothing_wrong_is_said(store_root: Path) -> None:
         screen, table = await go(app, pilot)
         causes = [finding.cause for finding in (screen._findings or {}).values()]
         assert set(causes) <= {"logout"}, "a healthy store has no more than a note on this machine"
-        await pilot.press("r", "s", "f", "enter", "u", "f5")
+        await pilot.press("r", "s", "F", "enter", "R", "f5")
         assert table.row_count == len(causes)
 
     drive(store_root, body)
@@ -88,7 +88,7 @@ def test_checkpoints_are_fixed_after_the_plan_was_shown(store_root: Path) -> Non
         keys = [row.key for row in table._rows]
         table.select(next(key for key in keys if "checkpoint" in key))
         await until(pilot, lambda: "f fixes its checkpoints" in text(screen, "#detail"))
-        await pilot.press("f")
+        await pilot.press("F")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         question = app.screen
         assert isinstance(question, ConfirmScreen)

@@ -16,7 +16,8 @@ from tui import format, view_state
 from tui.run_curves import group_of, groups_of
 from tui.view_state import ViewState
 from tui.widgets import raster, scale
-from tui.widgets.run_columns import coarse_age, filter_runs, fit_columns, fit_text, sort_runs
+from tui.widgets.chart import _row_labels
+from tui.widgets.run_columns import COLUMNS, coarse_age, filter_runs, fit_columns, fit_text, sort_runs
 from tui.widgets.scale import Domain
 from tui.widgets.smoothing import Smoother, usual_distance
 from tui.widgets.sparkline import spark_buckets, sparkline
@@ -174,6 +175,22 @@ def test_small_words() -> None:
     assert [format.short(value) for value in (0, 0.05, 1500, 2e6, 1e-5)] == ["0", "0.05", "1.5k", "2M", "1e-5"]
     assert group_of("train/loss") == group_of("val/loss") == "loss"
     assert groups_of(["train/lr", "val/loss", "train/grad_norm"]) == ("loss", "grad_norm", "lr")
+
+
+def test_a_number_never_loses_its_exponent_to_a_narrow_column() -> None:
+    values = (28673.6, 9999.6, 99999.6, 1e7, -1e7, 123.456, 0.00012, -12345.6, 1e-12)
+    assert all(len(format.number(value)) <= 8 for value in values)
+    assert [format.number(value) for value in values[:4]] == ["28674", "10000", "1.00e+05", "1.00e+07"]
+    run = summary(1, step=13_260, total_steps=1_000_000)
+    column = next(column for column in COLUMNS if column.id == "step")
+    assert column.cell(run, 0.0) == "13,260/1M", "half a number is a wrong one"
+
+
+def test_labels_of_an_axis_never_say_one_number_twice() -> None:
+    for low, high in ((0.9999991, 1.0), (0.99991, 1.0), (1e6, 1e6 + 1)):
+        labels = list(_row_labels(Domain(0, 1, low, high), 9).values())
+        assert labels
+        assert len(set(labels)) == len(labels)
 
 
 def test_view_state_is_kept(tmp_path: Path) -> None:

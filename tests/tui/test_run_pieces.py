@@ -20,7 +20,7 @@ from tests.tui.made import summary
 from tui.checkpoint_rows import checkpoint_rows, checkpoint_titles, find_checkpoint, report_sentence
 from tui.config_lines import Config, Entry, config_lines
 from tui.event_lines import Happening, chosen, details, event_line, kinds_of
-from tui.run_header import progress_line, title_line, wrong_lines
+from tui.run_header import progress_line, state_line, title_line, wrong_lines
 from tui.stop_countdown import Ladder
 from tui.system_lines import Shown, figure_lines, history
 from tui.widgets.lines import SomeLines, TextLines, find_all
@@ -50,6 +50,16 @@ def test_the_header_says_what_counts() -> None:
     assert "torn" in wrong[0]
     assert "third" in wrong[1]
     assert "+2" in wrong[1]
+
+
+def test_the_state_is_a_sentence() -> None:
+    def line(status: State, reason: str, age: float) -> str:
+        return state_line(summary(status=status, reason=reason, since=0.0), age, ascii_only=True)
+
+    assert line(State.FINISHED, "finished at step 160", 300.0).endswith("finished 5m ago, at step 160")
+    assert line(State.FAILED, "failed at step 10: NaN", 5.0).endswith("failed just now, at step 10: NaN")
+    assert line(State.RUNNING, "the trainer is alive", 5.0).endswith("running: the trainer is alive")
+    assert line(State.QUEUED, "it waits", 90.0).endswith("queued for 1m: it waits")
 
 
 def test_the_ladder_counts_down() -> None:

@@ -101,7 +101,7 @@ def test_the_log_of_each_attempt_is_found_searched_and_filtered(store_root: Path
         assert "only warnings and errors" in said(screen, "#log-head")
         await pilot.press("escape")
         await until(pilot, lambda: tab.view.source.line_count == 200)
-        await pilot.press("t")
+        await pilot.press("L")
         await until(pilot, lambda: isinstance(app.screen, PromptScreen))
         app.screen.query_one(Input).value = "step 120"
         await pilot.press("enter")
@@ -159,7 +159,7 @@ def test_checkpoints_are_checked_rewound_pruned_and_put_right(store_root: Path) 
         assert isinstance(tab, CheckpointsTab)
         await until(pilot, lambda: tab.table.row_count == 5)
         assert "goes on from step 50" in said(screen, "#checkpoints-head")
-        await pilot.press("j", "b")
+        await pilot.press("j", "B")
         assert "goes on from step 40 instead of step 50" in await answer(app, pilot, "y")
         await until(pilot, lambda: "goes on from step 40" in said(screen, "#checkpoints-head"))
 
@@ -319,7 +319,7 @@ def test_notes_and_deleting(store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None], screen: RunScreen) -> None:
         await pilot.press("asterisk")
         await until(pilot, lambda: read_notes(run.notes).star)
-        await pilot.press("T")
+        await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, PromptScreen))
         await pilot.press(*"two,", "enter")
         assert "can't be a tag" in str(app.screen.query_one("#prompt-said", Static).content)
@@ -347,7 +347,7 @@ def test_nothing_is_changed_when_read_only(store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None], screen: RunScreen) -> None:
         await pilot.press("4")
         await pilot.pause(0.3)
-        for key in ("asterisk", "T", "Z", "D", "S", "c", "s", "r", "b", "P", "F", "enter", "e"):
+        for key in ("asterisk", "t", "Z", "D", "S", "c", "s", "r", "B", "P", "F", "enter", "e"):
             await pilot.press(key)
             await pilot.pause()
             assert app.screen is screen, key

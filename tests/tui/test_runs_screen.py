@@ -91,6 +91,9 @@ def test_groups_fold_and_the_selection_stays(store_root: Path) -> None:
         await choose(app, pilot, "b", "no groups")
         await until(pilot, lambda: not heads(app))
         assert len(names(app)) == 12
+        await choose(app, pilot, "b", "jj")
+        await until(pilot, lambda: "no run on the screen has" in told(app))
+        assert not heads(app)
 
     drive(store_root, body)
 
@@ -209,7 +212,7 @@ def test_tags_notes_stars_and_archived_runs(store_root: Path) -> None:
         await until(pilot, lambda: read_notes(chosen.notes).note == "look [bold]here")
         await pilot.press("asterisk")
         await until(pilot, lambda: read_notes(chosen.notes).star)
-        await pilot.press("a")
+        await pilot.press("Z")
         await until(pilot, lambda: len(names(app)) == 2)
         assert "1 archived, hidden" in title(app)
         await pilot.press("H")
@@ -380,7 +383,7 @@ def test_read_only_refuses_every_act(store_root: Path) -> None:
     make_run(store_root)
 
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
-        for key in ("t", "i", "asterisk", "a", "D", "u", "c"):
+        for key in ("t", "i", "asterisk", "Z", "D", "u", "c"):
             app.clear_notifications()
             await pilot.press(key)
             await until(pilot, lambda: "--read-only" in told(app))

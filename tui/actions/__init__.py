@@ -102,7 +102,7 @@ def footer(where: str, tab: str = "") -> list[Action]:
         return shown
     tabs = {action.id: action.tabs or run.TABS_OF.get(action.id) or run.TABS_OF.get(action.group) for action in shown}
     fitting = [action for action in shown if not tabs[action.id] or tab in (tabs[action.id] or ())]
-    return sorted(fitting, key=lambda action: (action.id != "help", not tabs[action.id]))
+    return sorted(fitting, key=lambda action: (action.id not in ("help", "back"), not tabs[action.id]))
 
 
 def rebind(found: BindingsMap, where: str) -> None:

@@ -54,7 +54,7 @@ KEY_NAMES = {
     "shift+tab": "Shift+Tab", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
     "home": "Home", "end": "End", "comma": ",", "full_stop": ".", "less_than_sign": "<", "greater_than_sign": ">",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "left_parenthesis": "(", "right_parenthesis": ")",
-    "space": "Space", "delete": "Del",
+    "space": "Space", "delete": "Del", "backspace": "Backspace",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ ACTIONS: tuple[Action, ...] = (
            "Compare", footer=5),
     Action("drop_compared", ("x",), "Leave out", "Take the run under the cursor out of the comparison.", "leave_out",
            _COMPARE, "Compare", footer=6),
-    Action("overlay_compared", ("o",), "Overlay curves",
+    Action("overlay_compared", ("z",), "Overlay curves",
            "The curves of all compared runs in one chart; of the metric under the cursor, if one is.",
            "overlay", _COMPARE, "Compare", footer=7, short="Overlay"),
     Action("clone_compared", ("c",), "Clone", "A form filled with the options of the run under the cursor.",

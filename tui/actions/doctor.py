@@ -21,7 +21,7 @@ ACTIONS: tuple[Action, ...] = (
         "stop_run", _HERE, "Doctor", destructive=True, changes=True, footer=5,
     ),
     Action(
-        "doctor_fix", ("f",), "Fix checkpoints",
+        "doctor_fix", ("F",), "Fix checkpoints",
         "Put the run's checkpoint folder right: repair pointers, and move what is broken to the trash. Shows what it "
         "would do, and asks.", "fix_checkpoints", _HERE, "Doctor", destructive=True, changes=True, footer=6,
         short="Fix",
@@ -31,7 +31,7 @@ ACTIONS: tuple[Action, ...] = (
         "queue_goes_on", _HERE, "Doctor", changes=True, footer=7, short="Queue on",
     ),
     Action(
-        "doctor_again", ("u", "f5"), "Look again", "Look at all runs again now; happens by itself twice a minute.",
+        "doctor_again", ("R", "f5"), "Look again", "Look at all runs again now; happens by itself twice a minute.",
         "look_again", _HERE, "Doctor", footer=8, short="Again",
     ),
 )  # fmt: skip

@@ -54,7 +54,7 @@ ACTIONS: tuple[Action, ...] = (
         "Log: only warnings and errors, only errors, all. Events: one kind after the other. System: the span of time.",
         ("log", "events", "system"), footer=20,
     ),
-    _tab_act("jump", ("t",), "Go to", "To a moment, a step or a line of the log.", ("log",), footer=21),
+    _tab_act("jump", ("L",), "Go to", "To a moment, a step or a line of the log.", ("log",), footer=21),
     _tab_act("wrap", ("w",), "Wrap", "Break long lines, or cut them at the edge.", ("log",), footer=22),
     _tab_act(
         "attempt", ("a",), "Next attempt", "The log, or what it stood on, of the next attempt.",
@@ -76,7 +76,7 @@ ACTIONS: tuple[Action, ...] = (
         ("checkpoints",), footer=26, short="Check",
     ),
     _tab_act(
-        "rewind", ("b",), "Go back to it", "Let the next resume go on from the checkpoint under the cursor.",
+        "rewind", ("B",), "Go back to it", "Let the next resume go on from the checkpoint under the cursor.",
         ("checkpoints",), footer=27, short="Rewind", changes=True,
     ),
     _tab_act(
@@ -104,7 +104,7 @@ ACTIONS: tuple[Action, ...] = (
         changes=True,
     ),
     Action(
-        "tags", ("T",), "Tags", "Add tags, or take them away with a - before.", "tag_run", ONLY_RUN, "Runs",
+        "tags", ("t",), "Tags", "Add tags, or take them away with a - before.", "tag_run", ONLY_RUN, "Runs",
         changes=True,
     ),
     Action(

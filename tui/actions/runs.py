@@ -52,7 +52,7 @@ ACTIONS: tuple[Action, ...] = (
     _act("note", "i", "Note", "Write a note on the selected run.", "note_run", changes=True),
     _act("star", "asterisk", "Star", "Star the selected or marked runs, or take the stars away.", "star_runs",
          changes=True),
-    _act("archive", "a", "Archive", "Put runs out of sight, or back. Nothing is moved or deleted.", "archive_runs",
+    _act("archive", "Z", "Archive", "Put runs out of sight, or back. Nothing is moved or deleted.", "archive_runs",
          changes=True),
     _act("delete", "D delete", "Delete", "Move the selected or marked runs to the trash. Asks first.", "delete_runs",
          changes=True, destructive=True),

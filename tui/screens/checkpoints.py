@@ -248,7 +248,7 @@ class CheckpointsScreen(PaneScreen):
         stream, text = self._stream, ""
         hashing = self.acts.hashing or (stream.hashing if stream is not None and not stream.over else None)
         if hashing is not None:
-            text = hashing.text(bar=min(30, self.size.width // 4), ascii_only=self.heats.ascii_only) + "   x ends it"
+            text = hashing.text(bar=min(30, self.size.width // 4), ascii_only=self.heats.ascii_only) + "   V ends it"
         elif stream is not None and not stream.over:
             text = f"looking: {stream.seen:,} of {len(stream.runs):,} runs"
         update_text(self.reading, text)

@@ -69,6 +69,9 @@ class CompareScreen(PaneScreen):
 
     def on_mount(self) -> None:
         self.query_one(GridView).focus()
+        update_text(
+            self.query_one("#cell", Static), f"reading {len(self.run_ids)} runs" if self.run_ids[1:] else "reading"
+        )
         self._read()
 
     def on_resize(self) -> None:
@@ -162,19 +165,21 @@ class CompareScreen(PaneScreen):
             return
         compared = table.compared
         separator = "  |  " if self.heats.ascii_only else "  ·  "
-        names = ", ".join(f"{letters(at)} {name_of(item)}" for at, item in enumerate(compared[:2]))
+        both = ", ".join(f"{letters(at)} {name_of(item)}" for at, item in enumerate(compared[:2]))
         parts = [f"Compare {len(compared)} runs" if len(compared) > 1 else "Compare"]
-        parts += [names] if len(compared) == 2 else []
+        parts += [both] if len(compared) == 2 else []
         parts += [f"{self.left_out} left out: {_MOST_RUNS} is the most"] if self.left_out else []
         update_text(self.query_one("#title", Static), separator.join(parts))
         if len(compared) >= 2:
             rows = table_rows(compared, self._diffs(), everything=self.everything, ascii_only=self.heats.ascii_only)
             grid = self.query_one(GridView)
-            grid.most = _VALUE if len(compared) <= _FEW else _NARROW
-            room = max(grid.most, (self.size.width - 30) // len(compared) - 2)
+            least = _VALUE if len(compared) <= _FEW else _NARROW
+            names = [f"{letters(at)} {name_of(item)}" for at, item in enumerate(compared)]
+            room = (self.size.width - 30) // len(compared) - 2
+            grid.most = max(least, min(room, max(map(len, names))))
             columns = [
-                GridColumn(item.summary.id, short_name(f"{letters(at)} {name_of(item)}", min(room, _VALUE)))
-                for at, item in enumerate(compared)
+                GridColumn(item.summary.id, short_name(name, max(grid.most, _VALUE)))
+                for item, name in zip(compared, names, strict=True)
             ]
             grid.show(rows, columns)
         self._lay_out()

@@ -38,7 +38,8 @@ LOW, NARROW = 20, 70
 _QUEUE_SECONDS = 5
 _QUEUE_TITLES = ("", "run", "study", "for", "why")
 _STUDY = 2
-_PROCESS_TITLES = ("process", "cpu", "memory", "gpu", "for", "pid", "command")
+_SIZE = len("1023.9 MiB")
+_PROCESS_TITLES = ("process", "   cpu", "memory".rjust(_SIZE), "gpu", " for", "    pid", "command")
 _MOST_ROWS = 400
 
 
@@ -343,9 +344,9 @@ def process_rows(processes: tuple[Process, ...], names: dict[str, str], *, ascii
         key = f"run {process.run} {process.pid}" if process.run is not None else f"foreign {process.pid}"
         share = "-" if process.cpu_percent is None else f"{process.cpu_percent:.0f} %"
         cells = (
-            safe(what), share, format.size(process.memory),
+            safe(what), share.rjust(6), format.size(process.memory).rjust(_SIZE),
             format.size(process.gpu_memory) if process.gpu_memory else "-",
-            _age(process.since), str(process.pid), _command(process),
+            _age(process.since).rjust(4), str(process.pid).rjust(7), _command(process),
         )  # fmt: skip
         rows.append(Row(key, cells))
     return rows

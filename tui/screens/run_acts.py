@@ -46,7 +46,7 @@ class OneRunActs(RunActsScreen):
         """Archive it, or bring it back."""
         if (run := self._changeable()) is not None:
             archived = not run.archived
-            word = "archived: lists leave it out; z brings it back" if archived else "not archived any more"
+            word = "archived: lists leave it out; Z brings it back" if archived else "not archived any more"
             self._edit_notes(lambda notes: replace(notes, archived=archived), f"{run.name}: {word}")
 
     def action_tag_run(self) -> None:

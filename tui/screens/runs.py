@@ -122,6 +122,7 @@ class RunsScreen(RunsOrderScreen):
         fits = view is not None and run is not None and view.run_id == run.id
         log = self.query_one(LogView)
         log.show(view.log if fits and view is not None and view.log is not None else _NO_LINES)
+        log.set_empty_text("nothing printed yet" if fits else "reading the log" if run is not None else "")
         self._show_info()
 
     # The table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from textual import on
 
@@ -249,8 +250,11 @@ class RunsOrderScreen(ManyRunsScreen):
     def action_group_by(self) -> None:
         """Choose what to group by."""
 
-        def picked(choice: str | None) -> None:
-            if choice is not None:
+        def picked(choice: str | None, names: Sequence[str]) -> None:
+            known = (_ALONE, *run_groups.WAYS, *names)
+            if choice is not None and choice not in known and not any(name.endswith(f".{choice}") for name in names):
+                self.heats.tell(f"no run on the screen has an option or a metric {choice!r}", failed=True)
+            elif choice is not None:
                 self.heats.change_state(group="" if choice == _ALONE else choice, folded=(), opened=())
                 self.rearrange()
 
@@ -260,7 +264,9 @@ class RunsOrderScreen(ManyRunsScreen):
                 items += [Item(name, name, text) for name, text in run_groups.WAYS.items()]
                 items += [Item(name, name) for name in names]
                 picked_now = self.heats.state.group or _ALONE
-                self.heats.push_screen(PickScreen("Group runs by", items, free=True, picked=picked_now), picked)
+                self.heats.push_screen(
+                    PickScreen("Group runs by", items, free=True, picked=picked_now), partial(picked, names=names)
+                )
 
         self._with_names(show)
 

@@ -43,7 +43,9 @@ class StudiesScreen(PaneScreen):
         self._seen: tuple[RunSummary, ...] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("Studies", id="title", markup=False)
+        yield Static(
+            f"Studies{'  |  ' if self.heats.ascii_only else '  ·  '}looking for study files", id="title", markup=False
+        )
         yield SmallTable(("study", "cells", "verdict so far", "question"), id="studies")
         yield TextPane(id="about")
         yield KeyBar(STUDIES, read_only=self.heats.read_only)

@@ -42,7 +42,7 @@ class TrashScreen(PaneScreen):
         self.marked: set[str] = set()
 
     def compose(self) -> ComposeResult:
-        yield Static("Trash: reading", id="trash-title", markup=False)
+        yield Static("Trash", id="trash-title", markup=False)
         yield SmallTable(("", "run", "deleted", "size", "files"), id="trash")
         yield KeyBar(TRASH, read_only=self.heats.read_only)
 
@@ -75,9 +75,12 @@ class TrashScreen(PaneScreen):
         self.query_one(SmallTable).show(rows)
         size = format.size(sum(item.bytes for item in self.items.values()))
         more = f", the last {_MOST} are shown" if len(self.items) > _MOST else ""
-        text = f"Trash: {many(len(self.items))}, {size}{more}" if self.items else "Trash: nothing is in it"
+        text = f"{many(len(self.items))}, {size}{more}" if self.items else "nothing is in it"
         update_text(
-            self.query_one("#trash-title", Static), text + (f"; {len(self.marked)} marked" if self.marked else "")
+            self.query_one("#trash-title", Static),
+            ("  |  " if self.heats.ascii_only else "  ·  ").join(
+                ["Trash", text, *([f"{len(self.marked)} marked"] if self.marked else [])]
+            ),
         )
 
     def _targets(self) -> list[Trashed]:

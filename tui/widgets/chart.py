@@ -30,6 +30,7 @@ OKABE_ITO = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "
 ON_LIGHT = ("#0072b2", "#d55e00", "#007a5a", "#8a6d00", "#aa4499", "#b34700", "#1f77b4", "#555555")
 """The same hues dark enough for a light ground."""
 _GUTTER = 8
+_LONGEST_LABEL = 7
 _DOUBLE = 2
 
 
@@ -442,10 +443,23 @@ def _row_labels(domain: Domain, height: int) -> dict[int, str]:
     if len(ticks) < _DOUBLE:
         ticks = [domain.y0, domain.y1]
     pixel_rows = raster.rows_of(np.array(ticks, np.float64), domain, height * 4)
+    texts = [format.short(tick) for tick in ticks]
+    if len(set(texts)) < len(texts):
+        texts = _told_apart(ticks, texts)
     labels: dict[int, str] = {}
-    for tick, pixel in zip(ticks, pixel_rows, strict=True):
-        labels.setdefault(min(max(int(pixel) // 4, 0), height - 1), format.short(tick))
+    for text, pixel in zip(texts, pixel_rows, strict=True):
+        if text:
+            labels.setdefault(min(max(int(pixel) // 4, 0), height - 1), text)
     return labels
+
+
+def _told_apart(ticks: Sequence[float], texts: Sequence[str]) -> list[str]:
+    """Labels of values that are nearly the same: with more digits where these fit, else no number twice."""
+    for digits in (5, 6):
+        longer = [f"{tick:.{digits}g}" for tick in ticks]
+        if len(set(longer)) == len(longer) and max(map(len, longer)) <= _LONGEST_LABEL:
+            return longer
+    return [text if text not in texts[:at] else "" for at, text in enumerate(texts)]
 
 
 def _with_sign(strip: Strip, at: int, sign: Strip) -> Strip:

@@ -150,7 +150,10 @@ class CheckpointTable(VirtualTable):
         if line.status is not None:
             state = f"{format.state_label(line.status.status, ascii_only=self.ascii_only)}  "
         style = None if under_cursor else drawn.style + self.get_component_rich_style("table--group", partial=True)
-        drawn.add(fit_text(f"{state}{line.name}", min(46, max(20, width // 2 - 4)), ellipsis=self.ellipsis), style)
+        head = fit_text(f"{state}{line.name}", min(46, max(20, width // 2 - 4)), ellipsis=self.ellipsis)
+        colour = Style(color=format.STATE_COLORS[line.status.status]) if line.status is not None else Style()
+        drawn.add(head[: len(state)], None if under_cursor else drawn.style + colour)
+        drawn.add(head[len(state) :], style)
         drawn.add(f"  {', '.join(words)}")
         if wrong:
             drawn.add(f"  {'; '.join(wrong)}", None if under_cursor else drawn.style + Style(color=BAD))

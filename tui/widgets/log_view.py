@@ -86,6 +86,12 @@ class LogView(Widget, can_focus=True):
 
     # What is shown
 
+    def set_empty_text(self, text: str) -> None:
+        """Say something else where there are no lines."""
+        if text != self.empty_text:
+            self.empty_text = text
+            self.refresh()
+
     def show(self, source: Lines) -> None:
         """Show lines, or those of the same source that are new."""
         changed = source is not self.source or source.generation != self._seen[0]

@@ -70,6 +70,17 @@ def coarse_age(moment: float, now: float) -> str:
     return "now"
 
 
+_STEP_WIDTH = 15
+
+
+def _steps(run: RunSummary) -> str:
+    """How far it is; of large numbers the total is rounded, since half a number is a wrong one."""
+    whole = format.progress(run.step, run.total_steps)
+    return (
+        whole if len(whole) <= _STEP_WIDTH or not run.total_steps else f"{run.step:,}/{format.short(run.total_steps)}"
+    )
+
+
 def _left(run: RunSummary) -> str:
     """The time left, to the minute where there is more than one: a figure that jumps each second helps nobody."""
     if run.left is None:
@@ -115,7 +126,7 @@ COLUMNS: tuple[Column, ...] = (
         lambda run: _number_key(run.seed), right=True, filled=lambda run: run.seed is not None,
     ),
     Column(
-        "step", "step", 15, 1, lambda run, now: format.progress(run.step, run.total_steps),
+        "step", "step", _STEP_WIDTH, 1, lambda run, now: _steps(run),
         lambda run: _number_key(run.step), right=True, biggest_first=True,
     ),
     Column(

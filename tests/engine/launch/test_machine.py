@@ -6,6 +6,8 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from engine.launch.gpus import Gpus
 from engine.launch.machine import MachineWatch
 from engine.launch.processes import ProcessReader, totals
 from engine.launch.queue import orders_after_move
-from engine.launch.system import SystemRecorder
+from engine.launch.system import HostFigures, SystemRecorder
 from engine.store import host
 from engine.store.paths import RunPaths, open_store
 from engine.store.records import LaunchRecord, read_launch, write_launch
@@ -133,6 +135,18 @@ def test_a_figure_that_a_card_does_not_have_hides_no_other(monkeypatch: pytest.M
     (gpu,) = Gpus().read()
     assert (gpu.name, gpu.power, gpu.percent) == ("Straw 1", None, 87)
     assert "gpu0_power" not in gpu.figures()
+
+
+def test_the_share_of_the_cores_is_the_same_from_any_thread(tmp_path: Path) -> None:
+    figures, found = HostFigures(tmp_path), []
+    assert "cpu_percent" not in figures.read(), "of a moment nothing can be said"
+    end = time.process_time() + 0.6
+    while time.process_time() < end:
+        pass
+    thread = threading.Thread(target=lambda: found.append(figures.read()))
+    thread.start()
+    thread.join()
+    assert 1.0 < found[0]["cpu_percent"] <= 100.0, "a thread that looks for the first time knows what others saw"
 
 
 def test_no_driver_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ class ChartsTab(RunTab):
     def compose(self) -> ComposeResult:
         yield Static(id="info", markup=False)
         yield ChartGrid(id="curves", ascii_only=self.ascii_only)
-        yield LogView(id="chart-log", follow=self.heats.state.follow, empty_text="nothing printed yet")
+        yield LogView(id="chart-log", follow=self.heats.state.follow, empty_text="reading the log")
 
     @property
     def grid(self) -> ChartGrid:
@@ -54,8 +54,9 @@ class ChartsTab(RunTab):
     def show_view(self, view: RunView) -> None:
         """News of the run: the end of its log."""
         log = self.query_one("#chart-log", LogView)
-        if view.log is not None and log.region.area:
+        if view.log is not None:
             log.show(view.log)
+            log.set_empty_text("nothing printed yet")
 
     def panes(self) -> list[Widget]:
         log = self.query_one("#chart-log")

@@ -96,7 +96,7 @@ class SystemTab(RunTab):
         dates = (
             f"{time.strftime('%m-%d %H:%M', time.localtime(start))} to {time.strftime('%H:%M', time.localtime(last))}"
         )
-        update_text(head, f"{word} ({dates}), greatest value in each column; i changes the span{when}")
+        update_text(head, f"{word} ({dates}), each column its greatest; i: another span{when}")
 
     def do_filter(self) -> None:
         """Another span of time."""
