@@ -287,7 +287,7 @@ def test_system_and_environment(store_root: Path) -> None:
         await until(pilot, lambda: system.view.source.line_count > 2)
         text = "\n".join(system.view.source.lines(0, 99))
         assert "29 %" in text
-        assert "90%" in text
+        assert "90 %" in text
         await pilot.press("7")
         environment = screen.open_tab
         assert isinstance(environment, EnvironmentTab)
