@@ -29,6 +29,7 @@ from tui.screens.run_tabs.environment import EnvironmentTab
 from tui.screens.run_tabs.events import EventsTab
 from tui.screens.run_tabs.log import LogTab
 from tui.screens.run_tabs.system import SystemTab
+from tui.widgets.log_view import LogView
 
 LOG = "".join(
     f"2026-01-02 10:{at // 60:02d}:{at % 60:02d} {'WARNING odd' if at % 50 == 49 else 'INFO    step'} {at:,} of 200\n"
@@ -286,7 +287,7 @@ def test_system_and_environment(store_root: Path) -> None:
         await until(pilot, lambda: system.view.source.line_count > 2)
         text = "\n".join(system.view.source.lines(0, 99))
         assert "29 %" in text
-        assert "90%" in text
+        assert "90 %" in text
         await pilot.press("7")
         environment = screen.open_tab
         assert isinstance(environment, EnvironmentTab)
@@ -387,3 +388,17 @@ def test_a_damaged_run_has_all_its_tabs(store_root: Path) -> None:
         assert "failed" not in told(app)
 
     on_run(store_root, body)
+
+
+def test_the_log_beside_the_charts_of_an_ended_run_is_there(store_root: Path) -> None:
+    run = make_run(store_root, "ended")
+    run.attempts()[-1].output.write_text("first line\nlast line\n")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: app.tracker.view is not None)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.query("#chart-log"))
+        log = app.screen.query_one("#chart-log", LogView)
+        await until(pilot, lambda: log.source.line_count == 2)
+
+    drive(store_root, body)

@@ -188,6 +188,10 @@ class RunScreen(OneRunActs):
         self._read_ladder()
         if (tab := self.open_tab) is not None:
             tab.tick()
+        if isinstance(tab, ChartsTab):
+            self._on_viewed(
+                self.heats.tracker.view
+            )  # it came before the tab was there, and of an ended run none follows
 
     def _on_listed(self, runs: tuple[RunSummary, ...]) -> None:
         self._show_header()

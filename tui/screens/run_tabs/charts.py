@@ -54,7 +54,7 @@ class ChartsTab(RunTab):
     def show_view(self, view: RunView) -> None:
         """News of the run: the end of its log."""
         log = self.query_one("#chart-log", LogView)
-        if view.log is not None:
+        if view.log is not None and view.log is not log.source:
             log.show(view.log)
             log.set_empty_text("nothing printed yet")
 
