@@ -87,7 +87,7 @@ def test_checkpoints_are_fixed_after_the_plan_was_shown(store_root: Path) -> Non
         screen, table = await go(app, pilot)
         keys = [row.key for row in table._rows]
         table.select(next(key for key in keys if "checkpoint" in key))
-        await until(pilot, lambda: "f fixes its checkpoints" in text(screen, "#detail"))
+        await until(pilot, lambda: "F fixes its checkpoints" in text(screen, "#detail"))
         await pilot.press("F")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         question = app.screen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.actions.action import CHART, ONLY_APP, PANES, Action
+from tui.actions.action import ONLY_APP, PANES, Action
 
 ACTIONS: tuple[Action, ...] = (
     Action("help", ("question_mark",), "Help", "This sheet.", "help", PANES, "App", footer=1),
@@ -22,7 +22,7 @@ ACTIONS: tuple[Action, ...] = (
         "Write to a file",
         "The same into a file: a terminal may refuse to copy.",
         "write_text",
-        PANES - {CHART},
+        PANES,
         "Take away",
         footer=41,
         short="Write",
