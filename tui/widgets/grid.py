@@ -11,10 +11,10 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
-from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
+
+from tui.widgets.drawn_rows import DrawnRows
 
 _GAP = 2
 _LEAST_TITLE = 10
@@ -38,7 +38,7 @@ class GridRow:
     heading: bool = False
 
 
-class GridView(Widget, can_focus=True):
+class GridView(DrawnRows, can_focus=True):
     """Rows and columns with a cursor on one cell. Draws only the rows that changed.
 
     Args:
@@ -93,8 +93,6 @@ class GridView(Widget, can_focus=True):
         self._top = 0
         self._left = 0
         self._widths: dict[str, int] = {}
-        self._strips: list[Strip] = []
-        self._drawn_for: tuple[int, int] = (0, 0)
 
     # What is shown
 
@@ -227,29 +225,8 @@ class GridView(Widget, can_focus=True):
             found.append(number)
         return found
 
-    def redraw(self) -> None:
-        """Compute all rows and repaint those that changed."""
-        width, height = self.size
-        if not width or not height:
-            return
-        fresh = [self._line(y) for y in range(height)]
-        if self._drawn_for != (width, height) or len(fresh) != len(self._strips):
-            self._strips, self._drawn_for = fresh, (width, height)
-            self.refresh()
-            return
-        changed = [row for row, (old, new) in enumerate(zip(self._strips, fresh, strict=True)) if old != new]
-        self._strips = fresh
-        if changed:
-            self.refresh(*(Region(0, row, width, 1) for row in changed))
-
-    def render_line(self, y: int) -> Strip:
+    def row_strip(self, y: int) -> Strip:
         """One row of the table."""
-        width, height = self.size
-        if self._drawn_for != (width, height):
-            self._strips, self._drawn_for = [self._line(row) for row in range(height)], (width, height)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
-
-    def _line(self, y: int) -> Strip:
         base, width = self.rich_style, self.size.width
         muted = base + self.get_component_rich_style("grid--title", partial=True)
         bold = base + self.get_component_rich_style("grid--head", partial=True)
@@ -313,11 +290,6 @@ class GridView(Widget, can_focus=True):
 
     def on_blur(self) -> None:
         self.redraw()
-
-    def notify_style_update(self) -> None:
-        """The theme changed: colours are part of the rows."""
-        super().notify_style_update()
-        self._drawn_for = (0, 0)
 
     def on_click(self, event: events.Click) -> None:
         """Choose a cell; the one under the cursor is opened."""

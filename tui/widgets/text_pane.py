@@ -9,12 +9,13 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.text import Text
 from textual import events
-from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.widgets.drawn_rows import DrawnRows
 
-class TextPane(Widget, can_focus=True):
+
+class TextPane(DrawnRows, can_focus=True):
     """Give it lines; those with `no_wrap` are drawn as they are, the others are wrapped below their own indent."""
 
     DEFAULT_CSS: ClassVar[str] = "TextPane { height: 1fr; width: 1fr; }"
@@ -25,8 +26,6 @@ class TextPane(Widget, can_focus=True):
         self.top = 0
         self.shift = 0
         self._lines: list[Text] = []
-        self._strips: list[Strip] = []
-        self._drawn_for: tuple[int, int] = (0, 0)
 
     @property
     def text(self) -> str:
@@ -63,30 +62,9 @@ class TextPane(Widget, can_focus=True):
     def _bottom(self) -> int:
         return max(0, len(self._lines) - self.size.height)
 
-    def redraw(self) -> None:
-        """Compute all rows and repaint those that changed."""
-        width, height = self.size
-        if not width or not height:
-            return
-        fresh = [self._strip(row) for row in range(height)]
-        if self._drawn_for != (width, height) or len(fresh) != len(self._strips):
-            self._strips, self._drawn_for = fresh, (width, height)
-            self.refresh()
-            return
-        changed = [row for row, (old, new) in enumerate(zip(self._strips, fresh, strict=True)) if old != new]
-        self._strips = fresh
-        if changed:
-            self.refresh(*(Region(0, row, width, 1) for row in changed))
-
-    def render_line(self, y: int) -> Strip:
-        """One row."""
-        width, height = self.size
-        if self._drawn_for != (width, height):
-            self._strips, self._drawn_for = [self._strip(row) for row in range(height)], (width, height)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
-
-    def _strip(self, row: int) -> Strip:
-        base, at = self.rich_style, self.top + row
+    def row_strip(self, y: int) -> Strip:
+        """One line of what is in view."""
+        base, at = self.rich_style, self.top + y
         if at >= len(self._lines):
             return Strip.blank(self.size.width, base)
         line = self._lines[at]
@@ -131,11 +109,6 @@ class TextPane(Widget, can_focus=True):
     def on_resize(self) -> None:
         self._wrap()
         self.redraw()
-
-    def notify_style_update(self) -> None:
-        """The theme changed: colours are part of the rows."""
-        super().notify_style_update()
-        self._drawn_for = (0, 0)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
