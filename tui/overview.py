@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from engine.store.last_figures import LastFigures
 from engine.store.summary import RunSummary
 from tui import format
@@ -90,13 +88,3 @@ def _belongs_line(run: RunSummary) -> str:
     best = [f"best {name} {format.number(value)}" for name, value in run.best.items() if name != "step"]
     words += best[:1]
     return "  ".join(safe(word) for word in words if word)
-
-
-def info_lines(run: RunSummary, *, ascii_only: bool = False) -> list[str]:
-    """A run in a few lines: status with its reason, the id, and what is wrong with it."""
-    lines = [state_line(run, time.time(), ascii_only=ascii_only), run.id]
-    sign = "!" if ascii_only else "▲"
-    lines += [f"{sign} {text}" for text in (*run.alerts[-2:], *run.problems[-1:])]
-    if run.note:
-        lines.append(run.note)
-    return lines

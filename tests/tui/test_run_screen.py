@@ -20,6 +20,7 @@ from tests.engine.store.made import flip_bit, write_checkpoint
 from tests.tui.driving import drive, home, told, until
 from tests.tui.made import add_steps, make_run
 from tui.heats_app import HeatsApp
+from tui.screens.chart import ChartScreen
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.prompt import PromptScreen
 from tui.screens.run import RunScreen
@@ -402,3 +403,20 @@ def test_the_log_beside_the_charts_of_an_ended_run_is_there(store_root: Path) ->
         await until(pilot, lambda: log.source.line_count == 2)
 
     drive(store_root, body)
+
+
+def test_keys_of_charts_say_where_the_charts_are_on_any_other_tab(store_root: Path) -> None:
+    make_run(store_root, "mine", steps=40)
+
+    async def body(app: HeatsApp, pilot: Pilot[None], screen: RunScreen) -> None:
+        for digit in "3457":
+            await pilot.press(digit)
+            for key in ("right_square_bracket", "y", "m", "x", "minus"):
+                app.clear_notifications()
+                await until(pilot, lambda: not told(app))
+                await pilot.press(key)
+                await until(pilot, lambda: "1 shows them" in told(app) or "means something on" in told(app))
+        await pilot.press("z")
+        await until(pilot, lambda: isinstance(app.screen, ChartScreen))
+
+    on_run(store_root, body)

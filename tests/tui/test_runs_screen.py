@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -402,5 +403,22 @@ def test_a_pick_takes_clicks(store_root: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, PickScreen))
         await pilot.click(app.screen.query_one(OptionList), offset=(4, 3))
         await until(pilot, lambda: app.state.group == "task")
+
+    drive(store_root, body)
+
+
+def test_how_long_ago_a_run_ended_goes_on_while_nothing_happens(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(store_root, "done", state="finished", steps=20)
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        def info() -> str:
+            return str(getattr(home(app).info, "shown_text", ""))
+
+        await until(pilot, lambda: "finished just now" in info())
+        later = time.time() + 300
+        monkeypatch.setattr("tui.screens.runs.time.time", lambda: later)
+        await until(pilot, lambda: "finished 5m ago" in info())
 
     drive(store_root, body)

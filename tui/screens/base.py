@@ -1,4 +1,4 @@
-"""What the screens about runs share: the acts on the selected run and on how its curves look."""
+"""What the screens about runs share: stopping and resuming the selected run, and its log."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 from engine.store.status import State
 from engine.store.summary import RunSummary
 from tui import format
-from tui.messages import RunView
-from tui.screens.chart_acts import ChartActs
 from tui.screens.confirm import Choice, ConfirmScreen
-from tui.widgets.chart import Chart, Line, Look
+from tui.screens.pane import PaneScreen
 from tui.widgets.log_view import LogView
-from tui.widgets.smoothing import WEIGHTS
 
 if TYPE_CHECKING:
     from tui.app import HeatsApp
 
 
-class RunActsScreen(ChartActs):
-    """A screen with one selected run, a chart and a log."""
+class RunActsScreen(PaneScreen):
+    """A screen with one selected run and a log."""
 
     @abstractmethod
     def selected_run(self) -> RunSummary | None:
@@ -30,87 +27,14 @@ class RunActsScreen(ChartActs):
         if view := self._log_view():
             view.move_sideways(direction * 16)
 
-    # Looks
-
     def _log_view(self) -> LogView | None:
         return next((pane for pane in self.panes() if isinstance(pane, LogView)), None)
 
-    @property
-    def look(self) -> Look:
-        """How curves are shown."""
-        return Look(self.heats.state.log_y, self.heats.state.smoothing)
-
-    def action_log_y(self) -> None:
-        """Logarithmic axis, on or off."""
-        if self.grid() is not None:
-            super().action_log_y()
-            return
-        self.heats.change_state(log_y=not self.heats.state.log_y)
-        self.query_one(Chart).set_look(self.look)
-
-    def action_open_chart(self) -> None:
-        """The chosen chart in full, or all charts of the selected run."""
-        from tui.screens.chart import ChartScreen
-
-        run = self.selected_run()
-        if self.grid() is not None:
-            super().action_open_chart()
-        elif run is not None:
-            self.app.push_screen(ChartScreen((run.id,)))
-
-    def action_smooth(self, direction: int) -> None:
-        """Smooth more or less."""
-        if self.grid() is not None:
-            super().action_smooth(direction)
-            return
-        weights = list(WEIGHTS)
-        nearest = min(weights, key=lambda weight: abs(weight - self.heats.state.smoothing))
-        at = min(max(weights.index(nearest) + direction, 0), len(weights) - 1)
-        self.heats.change_state(smoothing=weights[at])
-        self.query_one(Chart).set_look(self.look)
-
-    def action_next_metric(self) -> None:
-        """The curves of the next metric."""
-        if self.grid() is not None:
-            super().action_next_metric()
-        else:
-            self._turn_metric(1)
-
-    def action_previous_metric(self) -> None:
-        """The curves of the metric before."""
-        if self.grid() is not None:
-            super().action_previous_metric()
-        else:
-            self._turn_metric(-1)
-
-    def _turn_metric(self, direction: int) -> None:
-        view, run = self.heats.tracker.view, self.selected_run()
-        if view is None or run is None or not view.groups:
-            return
-        at = view.groups.index(view.group) if view.group in view.groups else -direction
-        group = view.groups[(at + direction) % len(view.groups)]
-        self.heats.change_state(metric=group)
-        self.heats.tracker.watch(run.id, group)
-
     def action_follow(self) -> None:
-        """Follow the end of the log or of a zoomed chart, or stay."""
-        if self.grid() is not None:
-            self.action_tail()
-        elif view := self._log_view():
+        """Follow the end of the log, or stay."""
+        if view := self._log_view():
             view.set_following(not view.following)
             self.heats.change_state(follow=view.following)
-
-    def show_view(self, view: RunView | None, run: RunSummary | None) -> None:
-        """Give the chart the curves of a run."""
-        chart = self.query_one(Chart)
-        if run is None:
-            chart.show("", (), message="")
-            return
-        if view is None or view.run_id != run.id:
-            chart.show(self.heats.state.metric, (), message="reading…" if not self.heats.ascii_only else "reading...")
-            return
-        lines = [Line(_label(name, view.group), curve) for name, curve in view.curves.items()]
-        chart.show(view.group, lines, message="nothing logged yet")
 
     # Acts
 
@@ -178,8 +102,3 @@ def stop_question(run: RunSummary) -> ConfirmScreen:
         Choice("n", "let it run", None),
     )
     return ConfirmScreen(f"Stop {run.name} ({run.id[-4:]})?", text, choices)
-
-
-def _label(name: str, group: str) -> str:
-    """`train` for train/loss among the curves of `loss`."""
-    return name[: -len(group) - 1] if name.endswith(f"/{group}") else name

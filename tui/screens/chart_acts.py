@@ -25,6 +25,13 @@ class ChartActs(PaneScreen):
             return None
         return found if found.is_on_screen or found.region.area else None
 
+    def _grid_or_say(self) -> ChartGrid | None:
+        """The grid that a key is about; says where it is while it can't be seen."""
+        grid = self.grid()
+        if grid is None:
+            self.heats.tell("that key means something on the charts: 1 shows them")
+        return grid
+
     def read_charts(self, run_ids: Sequence[str], *, anew: bool = False) -> None:
         """Read the curves of runs in a thread, and show them where something changed. Does nothing while hidden."""
         grid, tracker = self.grid(), self.heats.tracker
@@ -66,112 +73,112 @@ class ChartActs(PaneScreen):
 
     def action_open_chart(self) -> None:
         """The chosen chart in full."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.open()
 
     def action_next_metric(self) -> None:
         """The next chart."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.next_chart(1)
 
     def action_previous_metric(self) -> None:
         """The chart before."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.next_chart(-1)
 
     def action_log_y(self) -> None:
         """Logarithmic y axis, on or off."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.set_look(log_y=not grid.look.log_y)
 
     def action_log_x(self) -> None:
         """Logarithmic x axis, on or off."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.set_look(log_x=not grid.look.log_x)
 
     def action_x_axis(self) -> None:
         """Along steps, epochs, time trained or the clock."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.next_axis()
 
     def action_smooth(self, direction: int) -> None:
         """Smooth more or less."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.smooth(direction)
 
     def action_trim(self) -> None:
         """Trim outliers, or not."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.set_look(clip=not grid.look.clip)
 
     def action_bands(self) -> None:
         """Runs of one arm as one line with a band."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.toggle_bands()
 
     def action_limits(self) -> None:
         """Type limits of y."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.ask_limits()
 
     def action_zoom(self, direction: int) -> None:
         """Closer or farther."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.zoom(direction)
 
     def action_pan(self, direction: int) -> None:
         """Along the x axis."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.pan(direction / 4)
 
     def action_reset_zoom(self) -> None:
         """All of the curves again."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.reset()
 
     def action_crosshair(self, columns: int) -> None:
         """The crosshair to the left or right."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.move_cursor(columns)
 
     def action_tail(self) -> None:
         """Follow the newest points while zoomed, or stay."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.toggle_tail()
 
     def action_pin_chart(self) -> None:
         """The chosen chart to the front."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.pin()
 
     def action_hide_chart(self) -> None:
         """Take the chosen chart out."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.hide()
 
     def action_show_charts(self) -> None:
         """All charts and lines again."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.show_hidden()
 
     def action_move_chart(self, direction: int) -> None:
         """The chosen chart forward or back."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.move_chart(direction)
 
     def action_toggle_line(self) -> None:
         """Hide the chosen line, or show it."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.toggle_line()
 
     def action_resize_grid(self, columns: int, rows: int) -> None:
         """More or fewer charts on a page."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.resize_grid(columns, rows)
 
     def action_filter_charts(self) -> None:
         """Type which charts to show."""
-        if grid := self.grid():
+        if grid := self._grid_or_say():
             grid.ask_filter()
 
     def write_shown(self) -> None:

@@ -22,6 +22,8 @@ from tui.actions.run import TABS
 from tui.copying import Copyable, fixed
 from tui.messages import RunView
 from tui.run_header import progress_line, title_line, wrong_lines
+from tui.screens.chart import ChartScreen
+from tui.screens.chart_acts import ChartActs
 from tui.screens.run_acts import OneRunActs
 from tui.screens.run_tabs.charts import ChartsTab
 from tui.screens.run_tabs.checkpoints import CheckpointsTab
@@ -44,7 +46,7 @@ _KINDS: dict[str, type[RunTab]] = {
 _TALL, _MEDIUM, _SHORT = 26, 20, 14
 
 
-class RunScreen(OneRunActs):
+class RunScreen(OneRunActs, ChartActs):
     """One run in full."""
 
     CSS_PATH = "run.tcss"
@@ -250,6 +252,22 @@ class RunScreen(OneRunActs):
             self._show_header()
 
         self.ask("ladder", "reads how far stopping is", read, take, anew=False)
+
+    # Charts
+
+    def action_open_chart(self) -> None:
+        """The chosen chart in full, or from another tab all charts."""
+        if self.grid() is not None:
+            super().action_open_chart()
+        else:
+            self.app.push_screen(ChartScreen((self.run_id,)))
+
+    def action_follow(self) -> None:
+        """Follow the end of a zoomed chart or of the log, or stay."""
+        if self.grid() is not None:
+            self.action_tail()
+        else:
+            super().action_follow()
 
     # Search
 

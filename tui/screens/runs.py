@@ -20,11 +20,11 @@ from engine.store.summary import RunSummary
 from tui import format
 from tui.actions import RUNS, bindings
 from tui.messages import RunView
-from tui.overview import info_lines as info_lines  # the Run screen has it from here
 from tui.overview import overview_lines
 from tui.run_groups import Group
 from tui.screens.opening import open_launch, open_run
 from tui.screens.runs_order import RunsOrderScreen
+from tui.screens.selected_chart import SelectedChartActs
 from tui.widgets.chart import Chart
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_bar import KeyBar
@@ -37,7 +37,7 @@ _RESTED_SECONDS = 0.08
 WIDE, MEDIUM, STACKED_HEIGHT, TALL = 130, 100, 20, 34
 
 
-class RunsScreen(RunsOrderScreen):
+class RunsScreen(RunsOrderScreen, SelectedChartActs):
     """The runs of the store."""
 
     CSS_PATH = "runs.tcss"
@@ -103,6 +103,7 @@ class RunsScreen(RunsOrderScreen):
         """Ages go on, and so do the figures of a live run."""
         super().tick()
         if self.is_current:
+            self._show_info()  # an age of it may be another by now
             self._read_figures()
 
     # What the tracker says

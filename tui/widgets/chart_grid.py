@@ -22,7 +22,7 @@ from tui.widgets import scale
 from tui.widgets.chart import Chart, Line, Look, Window, place_label
 from tui.widgets.legend import Entry, Legend
 from tui.widgets.scale import AXES, Axis, Domain
-from tui.widgets.smoothing import WEIGHTS
+from tui.widgets.smoothing import nearest_weight
 
 if TYPE_CHECKING:
     from tui.app import HeatsApp
@@ -387,9 +387,7 @@ class ChartGrid(Widget, can_focus=True):
 
     def smooth(self, direction: int) -> None:
         """Smooth more or less."""
-        nearest = min(WEIGHTS, key=lambda weight: abs(weight - self.look.smoothing))
-        at = min(max(WEIGHTS.index(nearest) + direction, 0), len(WEIGHTS) - 1)
-        self.set_look(smoothing=WEIGHTS[at])
+        self.set_look(smoothing=nearest_weight(self.look.smoothing, direction))
 
     def next_axis(self) -> None:
         """Steps, epochs, time trained, the clock."""

@@ -17,6 +17,12 @@ _BLOCK, _LEAST_BLOCK = 256, 16
 _SAMPLE = 4096
 
 
+def nearest_weight(weight: float, direction: int) -> float:
+    """The weight that a key leads to from another one: 1 smooths more, -1 less."""
+    nearest = min(WEIGHTS, key=lambda known: abs(known - weight))
+    return WEIGHTS[min(max(WEIGHTS.index(nearest) + direction, 0), len(WEIGHTS) - 1)]
+
+
 class Smoother:
     """The exponential mean of a curve, started without a pull towards zero. Non-finite values are passed over.
 
