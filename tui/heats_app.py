@@ -28,7 +28,7 @@ from tui.acts import Acts
 from tui.bell import any_news, wants_bell
 from tui.keymap import NO_KEYMAP, Keymap
 from tui.machine import MachineMemory
-from tui.messages import ActDone, FactsRead, PollEnded, RunRead, RunsListed, SparksRead
+from tui.messages import ActDone, FactsRead, NewestRead, PollEnded, RunRead, RunsListed, SparksRead
 from tui.palette import ActionProvider
 from tui.screens.pane import HeatsScreen
 from tui.screens.runs import RunsScreen
@@ -226,6 +226,11 @@ class HeatsApp(App[None], inherit_bindings=False):
         )  # fmt: skip
 
     # What the threads say
+
+    @on(NewestRead)
+    def _newest_read(self, message: NewestRead) -> None:
+        if self.tracker.runs is None:
+            self.tracker.newest.publish(message)
 
     @on(RunsListed)
     def _runs_listed(self, message: RunsListed) -> None:

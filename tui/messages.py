@@ -68,6 +68,15 @@ class RunsListed(Message):
         return isinstance(message, RunsListed)
 
 
+class NewestRead(Message):
+    """The newest runs of a large store, oldest first, and how many there are: shown before the rest is read."""
+
+    def __init__(self, runs: tuple[RunSummary, ...], everything: int) -> None:
+        super().__init__()
+        self.runs = runs
+        self.everything = everything
+
+
 class SparksRead(Message):
     """New curves for live rows, by run id."""
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from engine.errors import HeatsError
 from engine.store.checkpoints import has_checkpoint
-from engine.store.index import config_values, list_runs
+from engine.store.index import config_values, newest_runs, runs_and_stamps, stamps
 from engine.store.paths import Store, open_store
 from engine.store.summary import RunSummary, summarize
-from tui.messages import NO_FACTS, Facts
+from tui.messages import NO_FACTS, Facts, NewestRead
 
 _SCAN_EVERY = 30
 _QUIET_TICKS = 4
 """A live run that writes nothing is looked at this rarely: its processes may have died."""
 _CHECKED_A_TICK = 200
-
-_Stamp = tuple[int, int]
+_NEWEST = 200
+"""So many runs are shown before all of a larger store are read: more than a screen holds."""
 
 
 class RunList:
@@ -29,7 +29,7 @@ class RunList:
         self.problem: str | None = None
         self._store: Store | None = None
         self._summaries: dict[str, RunSummary] = {}
-        self._stamps: dict[str, _Stamp | None] = {}
+        self._stamps: dict[str, str | None] = {}
         self._traces: dict[str, tuple[object, ...]] = {}
         self._loaded: str | None = None
         """The id of the store whose runs are known."""
@@ -72,6 +72,17 @@ class RunList:
         if not changed:
             return None
         return tuple(self._summaries[run_id] for run_id in sorted(self._summaries))
+
+    def newest(self) -> NewestRead | None:
+        """Before the first `poll` of a large store: its newest runs, which take little time. None otherwise."""
+        if self._loaded is not None or not self._open() or self._store is None:
+            return None
+        try:
+            found = newest_runs(self._store, _NEWEST)
+        except HeatsError:
+            return None
+        everything = found.everything if found.everything > _NEWEST * 2 else 0
+        return NewestRead(tuple(reversed(found.runs)), everything) if everything else None
 
     def facts(self, *, options: bool, checkpoints: bool) -> Facts | None:
         """What a filter asks of the runs; None when that is as before."""
@@ -121,9 +132,9 @@ class RunList:
     def _load(self, store: Store) -> bool:
         """The first look goes through the index. Stamps are taken before, so that no change falls between."""
         self._loaded = store.id
-        stamps = {run_id: _stamp(store, run_id) for run_id in store.run_ids()}
-        self._summaries = {run.id: run for run in list_runs(store)}
-        self._stamps = {run_id: stamps.get(run_id) for run_id in self._summaries}
+        runs, taken = runs_and_stamps(store)
+        self._summaries = {run.id: run for run in runs}
+        self._stamps = {run_id: taken.get(run_id) for run_id in self._summaries}
         self._unsettled = {run.id for run in self._summaries.values() if not run.settled}
         return True
 
@@ -200,10 +211,6 @@ def _trace(store: Store, summary: RunSummary) -> tuple[object, ...]:
         return ()
 
 
-def _stamp(store: Store, run_id: str) -> _Stamp | None:
+def _stamp(store: Store, run_id: str) -> str | None:
     """Changes when a settled run gets a new attempt or an edited note."""
-    folder = os.path.join(store.root, run_id)
-    try:
-        return os.stat(os.path.join(folder, "attempts")).st_mtime_ns, os.stat(folder).st_mtime_ns
-    except OSError:
-        return None
+    return stamps(store, (run_id,)).get(run_id)

@@ -15,7 +15,7 @@ from textual.worker import get_current_worker
 from engine.store.buckets import Buckets
 from engine.store.paths import RunPaths
 from engine.store.summary import RunSummary
-from tui.messages import NO_FACTS, FactsRead, PollEnded, RunRead, RunsListed, RunView, SparksRead
+from tui.messages import NO_FACTS, FactsRead, NewestRead, PollEnded, RunRead, RunsListed, RunView, SparksRead
 from tui.run_list import RunList
 from tui.store_reader import RunReader
 
@@ -59,6 +59,8 @@ class RunTracker:
         self.facts = NO_FACTS
         self.view: RunView | None = None
         self.listed: Signal[tuple[RunSummary, ...]] = Signal(app, "runs-listed")
+        self.newest: Signal[NewestRead] = Signal(app, "newest-read")
+        """Once, before the first list of a large store."""
         self.sparked: Signal[Mapping[str, Buckets]] = Signal(app, "sparks-read")
         self.viewed: Signal[RunView | None] = Signal(app, "run-read")
         self._wanted = Wanted()
@@ -180,6 +182,9 @@ class RunTracker:
     def _poll(self, wanted: Wanted, answered: int, changed: Iterable[str]) -> None:
         """In the reading thread: read what is wanted, post what changed. Touches no widget."""
         worker = get_current_worker()
+        newest = self._list.newest()
+        if newest is not None:
+            self.app.post_message(newest)
         near = [*wanted.near, *([wanted.selected] if wanted.selected else [])]
         runs = self._list.poll([*near, *changed])
         if runs is not None:

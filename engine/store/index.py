@@ -86,7 +86,32 @@ def list_runs(store: Store, *, rescan: bool = False) -> list[RunSummary]:
         store: which store.
         rescan: drop the index and read everything anew.
     """
-    return summaries(store, list_lines(store, rescan=rescan))
+    return runs_and_stamps(store, rescan=rescan)[0]
+
+
+def runs_and_stamps(store: Store, *, rescan: bool = False) -> tuple[list[RunSummary], dict[str, str]]:
+    """All runs of a store, oldest first, and of each what `stamps` said just before it was read."""
+    if store.id == EMPTY_STORE:
+        return [], {}
+    with IndexFile(_path(store), anew=rescan) as file:
+        ids = store.run_ids()
+        kept = file.load("summaries")
+        if file.is_open and _help_to_learn(store, ids, len(kept)):
+            kept = file.load("summaries")
+        taken = stamps(store, ids)
+        found: dict[str, RunSummary] = {}
+        unknown = []
+        for run_id in ids:
+            entry = kept.get(run_id)
+            whole = _decode(entry.content) if entry is not None and entry.stamp == taken.get(run_id) else None
+            if whole is None:
+                unknown.append(run_id)
+            else:
+                found[run_id] = whole
+        for begin in range(0, len(unknown), _AT_ONCE):
+            found |= _read(store, file, unknown[begin : begin + _AT_ONCE], taken)[0]
+        _forget_gone(file, ids)
+    return [found[run_id] for run_id in ids if run_id in found], taken
 
 
 def list_lines(store: Store, *, rescan: bool = False) -> list[Listed]:
@@ -96,16 +121,27 @@ def list_lines(store: Store, *, rescan: bool = False) -> list[Listed]:
     ids = store.run_ids()
     with IndexFile(_path(store), anew=rescan) as file:
         known = file.load("lines")
-        count = first_look.processes()
-        if file.is_open and count > 1 and len(ids) - len(known) >= first_look.MANY:
-            with first_look.helped(store, count):
-                learn(store, ids[::count])
+        if file.is_open and _help_to_learn(store, ids, len(known)):
             known = file.load("lines")
         found = _look(store, file, ids, known)
-        gone = file.ids() - set(ids)
-        if gone:
-            file.keep({}, gone)
+        _forget_gone(file, ids)
     return found
+
+
+def _help_to_learn(store: Store, ids: Sequence[str], known: int) -> bool:
+    """Where there is much to read, let several processes fill the index; whether they did."""
+    count = first_look.processes()
+    if count < 2 or len(ids) - known < first_look.MANY:
+        return False
+    with first_look.helped(store, count):
+        learn(store, ids[::count])
+    return True
+
+
+def _forget_gone(file: IndexFile, ids: Sequence[str]) -> None:
+    gone = file.ids() - set(ids)
+    if gone:
+        file.keep({}, gone)
 
 
 def learn(store: Store, ids: Sequence[str]) -> None:
@@ -160,14 +196,14 @@ def summaries(store: Store, lines: Sequence[Listed]) -> list[RunSummary]:
     wanted = [line.id for line in lines if isinstance(line, Line)]
     with IndexFile(_path(store) if wanted else None) as file:
         kept = file.load("summaries", None if len(wanted) > _AT_ONCE else wanted)
-        stamps = _stamps(store, wanted)
+        taken = stamps(store, wanted)
         found = []
         for line in lines:
             if isinstance(line, RunSummary):
                 found.append(line)
                 continue
             entry = kept.get(line.id)
-            whole = _decode(entry.content) if entry is not None and entry.stamp == stamps.get(line.id) else None
+            whole = _decode(entry.content) if entry is not None and entry.stamp == taken.get(line.id) else None
             if whole is None:
                 whole = summarize(store.run(line.id), events=False)
             if whole is not None:
@@ -215,23 +251,28 @@ def _path(store: Store) -> Path | None:
 
 def _look(store: Store, file: IndexFile, ids: Sequence[str], known: dict[str, Entry]) -> list[Listed]:
     """The runs of these ids in their order, out of the index where it holds; what was read anew is kept."""
-    stamps = _stamps(store, ids)
+    taken = stamps(store, ids)
     found: dict[str, Listed] = {}
     unknown = []
     for run_id in ids:
         entry = known.get(run_id)
-        line = _line(run_id, entry.content) if entry is not None and entry.stamp == stamps.get(run_id) else None
+        line = _line(run_id, entry.content) if entry is not None and entry.stamp == taken.get(run_id) else None
         if line is None:
             unknown.append(run_id)
         else:
             found[run_id] = line
     for begin in range(0, len(unknown), _AT_ONCE):
-        found |= _read(store, file, unknown[begin : begin + _AT_ONCE], stamps)
+        runs, lines = _read(store, file, unknown[begin : begin + _AT_ONCE], taken)
+        found |= runs
+        found |= lines  # a quarter of a summary's memory
     return [found[run_id] for run_id in ids if run_id in found]
 
 
-def _read(store: Store, file: IndexFile, ids: Sequence[str], stamps: Mapping[str, str]) -> dict[str, Listed]:
-    found: dict[str, Listed] = {}
+def _read(
+    store: Store, file: IndexFile, ids: Sequence[str], stamps: Mapping[str, str]
+) -> tuple[dict[str, RunSummary], dict[str, Line]]:
+    """Read runs and keep those that are settled; of these also what lists sort them by."""
+    found: dict[str, RunSummary] = {}
     lines: dict[str, Entry] = {}
     wholes: dict[str, Entry] = {}
     for run_id in ids:
@@ -247,22 +288,20 @@ def _read(store: Store, file: IndexFile, ids: Sequence[str], stamps: Mapping[str
             lines[run_id] = Entry(stamp, orjson.dumps(kept, default=str))
             content["overrides"] = summary.overrides
             wholes[run_id] = Entry(stamp, orjson.dumps(content, default=str))
-    if lines and file.keep({"lines": lines, "summaries": wholes}):
-        for run_id, entry in lines.items():
-            line = _line(run_id, entry.content)
-            if line is not None:
-                found[run_id] = line  # a quarter of a summary's memory
-    return found
+    if not lines or not file.keep({"lines": lines, "summaries": wholes}):
+        return found, {}
+    decoded = {run_id: _line(run_id, entry.content) for run_id, entry in lines.items()}
+    return found, {run_id: line for run_id, line in decoded.items() if line is not None}
 
 
-def _stamps(store: Store, ids: Iterable[str]) -> dict[str, str]:
+def stamps(store: Store, ids: Iterable[str]) -> dict[str, str]:
     """By run, what changes whenever a settled run may have: a new attempt, or an edited note. Two stats a run."""
-    stamps: dict[str, str] = {}
+    found: dict[str, str] = {}
     stat = os.stat
     try:
         folder = os.open(store.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return stamps
+        return found
     try:
         for run_id in ids:
             try:
@@ -270,10 +309,10 @@ def _stamps(store: Store, ids: Iterable[str]) -> dict[str, str]:
                 names = stat(run_id, dir_fd=folder).st_mtime_ns  # notes.json is replaced by rename
             except OSError:
                 continue
-            stamps[run_id] = f"{attempts}-{names}"
+            found[run_id] = f"{attempts}-{names}"
     finally:
         os.close(folder)
-    return stamps
+    return found
 
 
 def _is_over(stamp: str) -> bool:

@@ -113,8 +113,11 @@ class RunSummary:
         for key in ("tags", "alerts", "problems"):
             values[key] = tuple(values[key])
         for key in ("metrics", "best"):
-            decoded = {name: decode_number(value) for name, value in values[key].items()}
-            values[key] = {name: value for name, value in decoded.items() if value is not None}
+            values[key] = {
+                name: number
+                for name, value in values[key].items()
+                if (number := value if type(value) is float else decode_number(value)) is not None
+            }
         return RunSummary(**values, settled=True)
 
 

@@ -29,9 +29,10 @@ _MOVES = 20
 
 
 def first_paint(folder: Path, runs: int, rounds: int) -> None:
-    """Until the table of so many runs stands there, and until a bare Textual app says hello, in turns."""
+    """Until the newest of so many runs stand there (and all), and until a bare Textual app says hello, in turns."""
     root, home = folder / "many", folder / "home"
     fill(root, runs)
+    newest: list[float] = []
     ours: list[float] = []
     hello: list[float] = []
     with heats(root, home, columns=120, rows=40) as terminal:
@@ -40,10 +41,11 @@ def first_paint(folder: Path, runs: int, rounds: int) -> None:
         with Terminal([sys.executable, "-c", _HELLO], columns=120, rows=40) as terminal:
             hello.append(terminal.until(lambda screen: "hello there" in screen))
         with heats(root, home, columns=120, rows=40) as terminal:
+            newest.append(terminal.until(lambda screen: f"reading {runs:,} runs" in screen or f"of {runs}" in screen))
             ours.append(terminal.until(lambda screen: f"of {runs}" in screen))
     emit(
-        f"app_terminal/first paint of {runs:,} runs", median(ours), "s", "a bare Textual app", median(hello),
-        lowest=min(ours), load=os.getloadavg()[0],
+        f"app_terminal/first paint of {runs:,} runs", median(newest), "s", "a bare Textual app", median(hello),
+        lowest=min(newest), all_rows=median(ours), load=os.getloadavg()[0],
     )  # fmt: skip
     with heats(root, home, columns=120, rows=40) as terminal:
         terminal.until(lambda screen: f"of {runs}" in screen)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,11 +16,12 @@ from textual.widgets import Input, OptionList, Static
 
 from engine.launch import actions
 from engine.store.files import write_json
-from engine.store.paths import RunPaths
+from engine.store.paths import RunPaths, Store
 from engine.store.records import read_notes
+from tests.support import look
 from tests.tui.driving import drive, home, selected, table, told, until
 from tests.tui.made import make_run
-from tui import view_state
+from tui import run_list, view_state
 from tui.heats_app import HeatsApp
 from tui.run_groups import Group
 from tui.screens.chart import ChartScreen
@@ -422,3 +425,37 @@ def test_how_long_ago_a_run_ended_goes_on_while_nothing_happens(
         await until(pilot, lambda: "finished 5m ago" in info())
 
     drive(store_root, body)
+
+
+@pytest.mark.parametrize(("selected", "early"), [("run-5", ["run-5", "run-4"]), ("run-0", [])])
+def test_of_a_large_store_the_newest_runs_stand_there_while_the_others_are_read(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch, selected: str, early: list[str]
+) -> None:
+    runs = [make_run(store_root, f"run-{number}", state="finished", steps=3) for number in range(6)]
+    state = view_state.ViewState(selected=next(run.id for run in runs if look(run).name == selected))
+    view_state.save(view_state.state_path(store_root), state)
+    monkeypatch.setattr(run_list, "_NEWEST", 2)
+    go_on, load = threading.Event(), run_list.RunList._load
+
+    def slow(self: run_list.RunList, store: Store) -> bool:
+        go_on.wait(120)
+        return load(self, store)
+
+    monkeypatch.setattr(run_list.RunList, "_load", slow)
+
+    async def whole() -> None:
+        app = HeatsApp(store_root)
+        async with app.run_test(size=(160, 45)) as pilot:
+            await until(pilot, lambda: len(app.screen_stack) > 1)
+            if early:
+                await until(pilot, lambda: names(app) == early)
+                assert "reading 6 runs" in title(app)
+            go_on.set()
+            await until(pilot, lambda: len(names(app)) == 6)
+            assert selected_name(app) == selected
+
+    def selected_name(app: HeatsApp) -> str:
+        run = table(app).selected
+        return run.name if run is not None else ""
+
+    asyncio.run(whole())

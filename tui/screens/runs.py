@@ -19,12 +19,13 @@ from engine.store.last_figures import LastFigures, last_figures
 from engine.store.summary import RunSummary
 from tui import format
 from tui.actions import RUNS, bindings
-from tui.messages import RunView
+from tui.messages import NewestRead, RunView
 from tui.overview import overview_lines
 from tui.run_groups import Group
 from tui.screens.opening import open_launch, open_run
 from tui.screens.runs_order import RunsOrderScreen
 from tui.screens.selected_chart import SelectedChartActs
+from tui.view_state import ViewState
 from tui.widgets.chart import Chart
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_bar import KeyBar
@@ -50,6 +51,8 @@ class RunsScreen(RunsOrderScreen, SelectedChartActs):
         super().__init__()
         self._figures: tuple[str, LastFigures | None] = ("", None)
         self._rest: Timer | None = None
+        self._unread = 0
+        """How many runs are being read, while only the newest are shown."""
 
     def compose(self) -> ComposeResult:
         app = self.heats
@@ -73,6 +76,7 @@ class RunsScreen(RunsOrderScreen, SelectedChartActs):
         table.focus()
         self.query_one(Chart).set_look(self.look)
         app.tracker.listed.subscribe(self, self._on_listed)
+        app.tracker.newest.subscribe(self, self._on_newest)
         app.tracker.sparked.subscribe(self, self._on_sparks)
         app.tracker.viewed.subscribe(self, self._on_viewed)
         self._show_title()
@@ -111,6 +115,15 @@ class RunsScreen(RunsOrderScreen, SelectedChartActs):
     def _on_listed(self, runs: tuple[RunSummary, ...]) -> None:
         if self.is_current:
             self.rearrange()
+
+    def _on_newest(self, message: NewestRead) -> None:
+        """The newest rows, while the others are read: only where these are what stands there in the end."""
+        state = self.heats.state
+        plain = (state.sort, state.reverse) == (ViewState.sort, ViewState.reverse) and not (state.filter or state.group)
+        known = state.selected is None or any(run.id == state.selected for run in message.runs)
+        if plain and known and not state.pinned and self.is_current:
+            self._unread = message.everything
+            self.rearrange(runs=message.runs)
 
     def _on_sparks(self, sparks: Mapping[str, Buckets]) -> None:
         self.table.set_sparks(sparks)
@@ -183,7 +196,9 @@ class RunsScreen(RunsOrderScreen, SelectedChartActs):
         app, state = self.heats, self.heats.state
         runs = app.tracker.runs or ()
         parts = [f"heats  {_short_path(str(app.store_root), self.size.width // 3, '~' if app.ascii_only else '…')}"]
-        if app.tracker.runs is not None:
+        if app.tracker.runs is None and self._unread:
+            parts.append(f"reading {self._unread:,} runs")
+        elif app.tracker.runs is not None:
             parts.append(f"{sum(run.status.is_live for run in runs)} running of {len(runs)}")
         if state.marked:
             unseen = len(state.marked) - len(self._shown_ids().intersection(state.marked))

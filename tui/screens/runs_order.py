@@ -52,14 +52,15 @@ class RunsOrderScreen(ManyRunsScreen):
 
     # What is shown
 
-    def rearrange(self, select: str | None = None) -> None:
+    def rearrange(self, select: str | None = None, *, runs: tuple[RunSummary, ...] | None = None) -> None:
         """Filter, sort and group the runs, and show them.
 
         Args:
             select: the run (or the group) to select, where it is shown.
+            runs: these instead of all runs of the store.
         """
         app, table, state = self.heats, self.table, self.heats.state
-        runs = app.tracker.runs or ()
+        runs = app.tracker.runs or () if runs is None else runs
         if runs is not self._listed:
             self._listed, self._blank = runs, blank_columns(runs)
             self._forget_gone(runs)

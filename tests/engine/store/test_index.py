@@ -312,13 +312,13 @@ def test_a_cached_name_that_no_terminal_can_print_does_not_stop_the_list(store: 
 def test_the_newest_runs_are_found_without_the_others(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "_FEW", 0)
     looked: list[str] = []
-    stamps = index._stamps
+    stamps = index.stamps
 
     def watched(store: Store, ids: list[str]) -> dict[str, str]:
         looked.extend(ids)
         return stamps(store, ids)
 
-    monkeypatch.setattr(index, "_stamps", watched)
+    monkeypatch.setattr(index, "stamps", watched)
     newest = newest_runs(filled, 1)
     assert [found.name for found in newest.runs] == ["run-2"]
     assert (newest.older, newest.everything) == (2, 3)
