@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from textual.command import DiscoveryHit, Hit, Provider
 
 from tui.actions import APP, Action, actions_of
+from tui.actions.action import MOVING
 
 
 class ActionProvider(Provider):
@@ -23,8 +24,8 @@ class ActionProvider(Provider):
                 yield action, _runner(self, f"{namespace}.{action.handler}")
 
     async def discover(self) -> AsyncIterator[DiscoveryHit]:
-        """All acts, before anything is typed."""
-        for action, run in self._entries():
+        """All acts, before anything is typed; those that only move come last, since nobody looks for them here."""
+        for action, run in sorted(self._entries(), key=lambda entry: entry[0].group == MOVING):
             yield DiscoveryHit(palette_text(action), run, help=action.help)
 
     async def search(self, query: str) -> AsyncIterator[Hit]:

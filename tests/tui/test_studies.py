@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -432,3 +433,32 @@ def test_a_study_whose_file_is_gone_isnt_run(place: Path, store_root: Path) -> N
     study = make_study(place)
     with pytest.raises(HeatsError, match="so it can't be run"):
         run_study(store_root, Source("made", study.file, stored=True))
+
+
+def test_a_key_before_the_study_is_read_says_so(place: Path, store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_study(place, "mine")
+    go_on = threading.Event()
+
+    def slow(root: Path, source: Source, known: frozenset[str]) -> StudyView:
+        go_on.wait(120)
+        return read_view(root, source, known)
+
+    monkeypatch.setattr("tui.screens.study.read_view", slow)
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await until(pilot, lambda: isinstance(app.screen, StudiesScreen) and app.screen.sources)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, StudyScreen))
+        for key in "pmzd":
+            app.clear_notifications()
+            await until(pilot, lambda: not told(app))
+            await pilot.press(key)
+            await until(pilot, lambda: bool(told(app)))
+            assert told(app) == "the study is still being read"
+        go_on.set()
+        screen = app.screen
+        assert isinstance(screen, StudyScreen)
+        await until(pilot, lambda: screen.view is not None)
+
+    drive(store_root, body)

@@ -18,6 +18,10 @@ INNER = PANES - {RUNS}
 """Those from which Esc leads back."""
 
 
+MOVING = "Move"
+"""The group of the acts that only move."""
+
+
 @dataclass(frozen=True)
 class Action:
     """One act.
@@ -31,7 +35,7 @@ class Action:
     help: str
     handler: str
     where: frozenset[str] = PANES
-    group: str = "Move"
+    group: str = MOVING
     destructive: bool = False
     changes: bool = False
     """Whether it changes the store, and so is refused when read-only."""

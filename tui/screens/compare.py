@@ -250,14 +250,6 @@ class CompareScreen(PaneScreen):
 
     # Acts
 
-    def action_sideways(self, direction: int) -> None:
-        """From run to run in the table, else through what is cut on the right."""
-        grid = self.query_one(GridView)
-        if self.focused is grid:
-            grid.move_cell(direction)
-        else:
-            super().action_sideways(direction)
-
     @on(GridView.Opened)
     def action_open_run(self) -> None:
         """The run under the cursor."""

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
@@ -20,29 +18,25 @@ from tui.actions import bindings
 from tui.actions.action import STUDY
 from tui.copying import Copyable, fixed
 from tui.screens.confirm import Choice, ConfirmScreen
-from tui.screens.opening import open_chart, open_compare, open_run
-from tui.screens.pane import PaneScreen
 from tui.screens.runs import update_text
+from tui.screens.study_matrix import StudyMatrix
 from tui.study_acts import RunPlan, plan_run, run_study, stop_all, write_report
 from tui.study_findings import findings, info_line
-from tui.study_questions import cell_line, redo_choices, report_lines, run_question, stop_question
-from tui.study_view import Source, StudyView, arms_and_seeds, cell_text, metrics_of, read_view, trials, with_news
-from tui.widgets.grid import GridColumn, GridRow, GridView
+from tui.study_questions import redo_choices, report_lines, run_question, stop_question
+from tui.study_view import Source, StudyView, read_view, with_news
+from tui.widgets.grid import GridView
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.text_pane import TextPane
 
 if TYPE_CHECKING:
-    from engine.study.cells import CellState
+    pass
 
 _LOW = 18
-_COLOURS = {
-    "live": "green", "finished": "blue", "suspect": "yellow", "failed": "red", "stopped": "yellow", "queued": "cyan",
-}  # fmt: skip
 _LOOK_TICKS = 5
 _ADVANCE_TICKS = 20
 
 
-class StudyScreen(PaneScreen):
+class StudyScreen(StudyMatrix):
     """The matrix of a study's cells, and below it what they say."""
 
     CSS_PATH = "study.tcss"
@@ -52,11 +46,6 @@ class StudyScreen(PaneScreen):
     def __init__(self, source: Source) -> None:
         super().__init__()
         self.source = source
-        self.view: StudyView | None = None
-        self.marked: frozenset[tuple[str, str]] = frozenset()
-        self.metric: str | None = None
-        """Which one the matrix shows, where it isn't the study's own."""
-        self.report: list[Text] | None = None
         self._report_text = ""
         self._presets: tuple[str, ...] = ()
         self._seen: tuple[RunSummary, ...] | None = None
@@ -82,7 +71,7 @@ class StudyScreen(PaneScreen):
         self.set_class(self.size.height < _LOW, "low")
         if self._report_text:
             self.report = report_lines(self._report_text, self.size.width, ascii_only=self.heats.ascii_only)
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self.show_all)
 
     def on_screen_resume(self) -> None:
         """Back from a run."""
@@ -109,7 +98,7 @@ class StudyScreen(PaneScreen):
         self.view = view
         if view.study is not None:
             self._presets = tuple(view.study.spec.presets)
-        self._show()
+        self.show_all()
         if self._stale:
             self._read()
 
@@ -175,19 +164,14 @@ class StudyScreen(PaneScreen):
         """Where there is room for one pane only, Tab turns from one to the other."""
         if self.has_class("low") and self.report is None:
             self.toggle_class("second")
-            self._show()
+            self.show_all()
             for pane in self.panes()[:1]:
                 pane.focus()
             return
         super()._turn_pane(direction)
 
-    @property
-    def shown_metric(self) -> str | None:
-        """The metric of the matrix."""
-        study = self.view.study if self.view is not None else None
-        return self.metric or (study.metric if study is not None else None)
-
-    def _show(self) -> None:
+    def show_all(self) -> None:
+        """Show anew what is known."""
         if not self.is_mounted or self.view is None:
             return
         self._show_title()
@@ -211,47 +195,6 @@ class StudyScreen(PaneScreen):
             parts.append(self.shown_metric)
         update_text(self.query_one("#info", Static), separator.join(parts))
 
-    def _show_matrix(self) -> None:
-        view, grid = self.view, self.query_one(GridView)
-        assert view is not None
-        study, metric = view.study, self.shown_metric
-        arms, seeds = arms_and_seeds(view.states)
-        if study is not None and study.spec.search is not None:
-            arms = [trial.name for trial in trials(view)]  # the best first
-        places = {(state.cell.arm, state.cell.seed): state for state in view.states}
-        which = study.spec.value if study is not None else "last"
-        rows = []
-        for arm in arms:
-            cells = []
-            for seed in seeds:
-                state = places.get((arm, seed))
-                text = cell_text(state, metric, which, ascii_only=self.heats.ascii_only) if state is not None else ""
-                cells.append(Text(text, _COLOURS.get(state.standing, "") if state is not None else ""))
-            rows.append(GridRow(arm, arm, tuple(cells)))
-        columns = [GridColumn(str(seed), f"seed {seed}") for seed in seeds]
-        grid.show(rows, columns, corner="trial" if study is not None and study.spec.search is not None else "arm")
-        grid.display = self.report is None and not view.problem and not (self._low_second())
-        most = max(3, (self.size.height - 4) * (45 if rows and len(rows) > 6 else 60) // 100)
-        grid.styles.height = "1fr" if self.has_class("low") else min(len(rows) + 1, most)
-
-    def _low_second(self) -> bool:
-        return self.has_class("low") and self.has_class("second")
-
-    @property
-    def cell(self) -> CellState | None:
-        """The cell under the cursor."""
-        chosen = self.query_one(GridView).selected
-        return self._state(chosen) if chosen is not None else None
-
-    def _state(self, place: tuple[str, str]) -> CellState | None:
-        return self.view.state(place[0], int(place[1])) if self.view is not None else None
-
-    def _show_cell(self) -> None:
-        state = self.cell
-        line = self.query_one("#cell", Static)
-        update_text(line, "" if state is None else cell_line(state, self.shown_metric))
-        line.display = self.report is None and bool(state)
-
     def _show_findings(self) -> None:
         view, pane = self.view, self.query_one(TextPane)
         assert view is not None
@@ -267,87 +210,11 @@ class StudyScreen(PaneScreen):
             if panes:
                 panes[0].focus()
 
-    @on(GridView.Chosen)
-    def _chosen(self, message: GridView.Chosen) -> None:
-        message.stop()
-        self._show_cell()
-
-    # Looking closer
-
-    def action_sideways(self, direction: int) -> None:
-        """From seed to seed in the matrix, else through what is cut on the right."""
-        grid = self.query_one(GridView)
-        if self.focused is grid:
-            grid.move_cell(direction)
-        else:
-            super().action_sideways(direction)
-
-    @on(GridView.Opened)
-    def action_open_cell(self) -> None:
-        """The run of the cell under the cursor."""
-        state = self.cell
-        if state is None:
-            return
-        if state.run is None:
-            self.heats.tell(f"{state.cell.name} has no run yet: r trains what is missing")
-        else:
-            open_run(self.heats, state.run.id)
-
-    def action_mark_cell(self) -> None:
-        """Mark or unmark the cell, and go on to the next."""
-        grid = self.query_one(GridView)
-        if grid.selected is not None:
-            self.marked ^= {grid.selected}
-            grid.set_marked(self.marked)
-
-    def action_unmark_cells(self) -> None:
-        """Unmark all."""
-        self.marked = frozenset()
-        self.query_one(GridView).set_marked(self.marked)
-
-    def _chosen_runs(self) -> list[str]:
-        """The runs of the marked cells; without marks, of all arms with the seed under the cursor."""
-        states: Sequence[CellState | None]
-        if self.marked:
-            order = [(state.cell.arm, str(state.cell.seed)) for state in self.view.states] if self.view else []
-            states = [self._state(place) for place in order if place in self.marked]
-        else:
-            here = self.cell
-            states = [
-                state for state in (self.view.states if self.view else ()) if here and state.cell.seed == here.cell.seed
-            ]
-        return [state.run.id for state in states if state is not None and state.run is not None]
-
-    def action_overlay(self) -> None:
-        """Curves of several cells in one chart."""
-        runs = self._chosen_runs()
-        if not runs:
-            self.heats.tell("none of these cells has a run yet: r trains what is missing")
-        else:
-            open_chart(self.heats, runs, self.shown_metric)
-
-    def action_compare(self) -> None:
-        """Several cells' runs side by side."""
-        runs = self._chosen_runs()
-        if not runs:
-            self.heats.tell("none of these cells has a run yet: r trains what is missing")
-        else:
-            open_compare(self.heats, runs)
-
-    def action_next_metric(self, direction: int) -> None:
-        """Another metric in the matrix."""
-        names = metrics_of(self.view) if self.view is not None else []
-        if not names:
-            self.heats.tell("nothing was logged yet")
-            return
-        at = names.index(self.shown_metric) if self.shown_metric in names else -direction
-        self.metric = names[(at + direction) % len(names)]
-        self._show()
-
     def action_next_preset(self) -> None:
         """The next preset; after the last, the study as it is."""
         if not self._presets:
-            self.heats.tell("the file has no presets")
+            if self.is_read():
+                self.heats.tell("the file has no presets")
             return
         order: list[str | None] = [None, *self._presets]
         at = order.index(self.source.preset) if self.source.preset in order else 0
@@ -372,7 +239,7 @@ class StudyScreen(PaneScreen):
         def took(text: str) -> None:
             self._report_text = text
             self.report = report_lines(text, self.size.width, ascii_only=self.heats.ascii_only)
-            self._show()
+            self.show_all()
             pane = self.query_one(TextPane)
             pane.show(self.report, keep_place=False)
             pane.focus()
@@ -382,7 +249,7 @@ class StudyScreen(PaneScreen):
 
     def _leave_report(self) -> None:
         self.report, self._report_text = None, ""
-        self._show()
+        self.show_all()
         self.query_one(TextPane).move_to_start()
         self.query_one(GridView).focus()
 
@@ -462,10 +329,6 @@ class StudyScreen(PaneScreen):
 
         question = ConfirmScreen(f"Train anew in {self.source.label}?", text, [*choices, Choice("n", "nothing", None)])
         self.app.push_screen(question, decided)
-
-    def _marked_cells(self) -> list[CellState]:
-        found = [self._state(place) for place in sorted(self.marked)]
-        return [state for state in found if state is not None]
 
     def action_stop_study(self) -> None:
         """Ask, then stop all of it."""

@@ -174,6 +174,10 @@ class GridView(DrawnRows, can_focus=True):
         """To the left or right by cells."""
         self._go(self.row, min(max(self.column + columns, 0), max(0, len(self.columns) - 1)))
 
+    def move_sideways(self, columns: int) -> None:
+        """The keys for long lines go from cell to cell here."""
+        self.move_cell(1 if columns > 0 else -1)
+
     def _go(self, row: int, column: int) -> None:
         if (row, column) == (self.row, self.column):
             return
