@@ -11,6 +11,8 @@ from typing import Literal
 
 from engine.errors import HeatsError
 from engine.store.logs import LogFile
+from engine.store.paths import RunPaths
+from engine.store.records import read_launch
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) |\{\"time\": ([\d.e+]+)")
 _STEP = re.compile(r"\bstep ([\d,]+)\b")
@@ -64,6 +66,18 @@ def find_place(log: LogFile, jump: Jump) -> int:
         return min(last, int(jump.value * log.line_count))
     key = line_time if jump.kind == "time" else line_step
     return min(last, bisect_left(_Keys(log, key), jump.value))
+
+
+def attempt_with(run: RunPaths, jump: Jump) -> int:
+    """The number of the attempt in whose log a moment or a step is: the newest that had begun by then."""
+    first = 1
+    for attempt in reversed(run.attempts()):
+        launch = read_launch(attempt.launch)
+        began = (launch.started if jump.kind == "time" else launch.resumed_from_step) if launch is not None else None
+        first = attempt.number
+        if (began or 0) <= jump.value:
+            break
+    return first
 
 
 def line_time(line: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from tui.screens.run_tabs.environment import EnvironmentTab
 from tui.screens.run_tabs.events import EventsTab
 from tui.screens.run_tabs.log import LogTab
 from tui.screens.run_tabs.system import SystemTab
+from tui.widgets.chart_grid import ChartGrid
 from tui.widgets.log_view import LogView
 
 LOG = "".join(
@@ -418,5 +420,32 @@ def test_keys_of_charts_say_where_the_charts_are_on_any_other_tab(store_root: Pa
                 await until(pilot, lambda: "1 shows them" in told(app) or "means something on" in told(app))
         await pilot.press("z")
         await until(pilot, lambda: isinstance(app.screen, ChartScreen))
+
+    on_run(store_root, body)
+
+
+def shows(tab: LogTab, text: str) -> bool:
+    return any(text in line for line in tab.view.shown_lines())
+
+
+def test_the_log_is_gone_to_at_the_crosshair_s_place(store_root: Path) -> None:
+    run = make_run(store_root, "mine", steps=60, log=LOG.replace("step 30", "step 30 of the first attempt"))
+    second_attempt(run, log=LOG.replace("step 50 ", "step 50 of the second attempt "), from_step=40)
+
+    async def body(app: HeatsApp, pilot: Pilot[None], screen: RunScreen) -> None:
+        def grid() -> ChartGrid:
+            return screen.query_one(ChartGrid)
+
+        await until(pilot, lambda: bool(grid().view.runs))
+        await pilot.press("L")
+        await until(pilot, lambda: "crosshair says where" in told(app))
+        for step, said_there in ((30.0, "step 30 of the first attempt"), (50.0, "step 50 of the second attempt")):
+            await pilot.press("1")
+            await until(pilot, lambda: screen.grid() is not None)
+            grid().set_cursor(step)
+            await pilot.press("L")
+            await until(pilot, lambda: isinstance(screen.open_tab, LogTab))
+            tab = screen.query_one(LogTab)
+            await until(pilot, partial(shows, tab, said_there))
 
     on_run(store_root, body)

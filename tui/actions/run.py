@@ -54,7 +54,10 @@ ACTIONS: tuple[Action, ...] = (
         "Log: only warnings and errors, only errors, all. Events: one kind after the other. System: the span of time.",
         ("log", "events", "system"), footer=20,
     ),
-    _tab_act("jump", ("L",), "Go to", "To a moment, a step or a line of the log.", ("log",), footer=21),
+    _tab_act(
+        "jump", ("L",), "Go to", "Log: to a moment, a step or a line. Charts: to the crosshair's place in the log.",
+        ("charts", "log"), footer=21, short="Log",
+    ),
     _tab_act("wrap", ("w",), "Wrap", "Break long lines, or cut them at the edge.", ("log",), footer=22),
     _tab_act(
         "attempt", ("a",), "Next attempt", "The log, or what it stood on, of the next attempt.",

@@ -494,6 +494,10 @@ class ChartGrid(Widget, can_focus=True):
         if place is not None:
             self.set_cursor(place)
 
+    def place(self) -> tuple[Axis, float] | None:
+        """Where the crosshair is, on which axis."""
+        return None if self.cursor is None else (self._axis_shown, self.cursor)
+
     def set_cursor(self, x: float | None) -> None:
         """The crosshair of all charts."""
         self.cursor = x

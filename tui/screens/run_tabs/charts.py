@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.store.log_places import Jump, attempt_with
 from engine.store.summary import RunSummary
 from tui.copying import Copyable
 from tui.messages import RunView
@@ -15,6 +16,7 @@ from tui.screens.run_tabs.tab import RunTab
 from tui.screens.runs import update_text
 from tui.widgets.chart_grid import ChartGrid
 from tui.widgets.log_view import LogView
+from tui.widgets.scale import AXIS_NAMES
 
 
 class ChartsTab(RunTab):
@@ -42,6 +44,24 @@ class ChartsTab(RunTab):
     def do_open(self) -> None:
         """The chosen chart over the whole screen."""
         self.run_screen.action_open_chart()
+
+    def do_jump(self) -> None:
+        """What was printed at the crosshair's place."""
+        place, run = self.grid.place(), self.run_paths
+        if place is None:
+            self.heats.tell("the crosshair says where: . and , move it")
+            return
+        axis, value = place
+        if axis not in ("step", "time"):
+            self.heats.tell(
+                f"the log knows steps and the clock, not {AXIS_NAMES[axis]}: x changes the axis", failed=True
+            )
+            return
+        jump = Jump("step" if axis == "step" else "time", value)
+        show = self.run_screen.show_in_log
+        self.run_screen.ask(
+            "place", "looks for the attempt", lambda: attempt_with(run, jump), lambda at: show(jump, at)
+        )
 
     def leave(self) -> bool:
         return self.grid.back()
