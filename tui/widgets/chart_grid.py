@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -14,13 +13,13 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from tui import format
 from tui.chart_choice import Choice, grid_shape, limits_in, limits_out, names_in, parse_limits
 from tui.chart_export import Shown
 from tui.run_curves import ChartsView, lines_of
-from tui.widgets import scale
-from tui.widgets.chart import Chart, Line, Look, Window, place_label
-from tui.widgets.legend import Entry, Legend
+from tui.widgets.chart import Chart, Line, Look, Window
+from tui.widgets.chart_bar import BarFacts, bar_text, legend_entries
+from tui.widgets.chart_window import WHEEL, ZOOM, Extent, extent_of, is_finite, window_within, with_tail, zoomed
+from tui.widgets.legend import Legend
 from tui.widgets.scale import AXES, Axis, Domain
 from tui.widgets.smoothing import nearest_weight
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 _LEGEND_FROM = 14
 """Rows of a full chart from which a legend stands below it."""
-_ZOOM, _WHEEL = 2.0, 1.25
-_LEAST_STEPS = 4.0
 
 
 class ChartGrid(Widget, can_focus=True):
@@ -214,49 +211,18 @@ class ChartGrid(Widget, can_focus=True):
             return "all charts are hidden; U shows them again"
         return self.message
 
-    def _extent(self) -> tuple[float, float] | None:
-        """From where to where all curves reach, so that all charts have one x axis."""
-        firsts, lasts = [], []
-        lacking = self.axis != "step" and any(
-            name not in run.places for run in self.view.runs for name, found in run.curves.items() if len(found)
-        )
-        for run in self.view.runs:
-            for name, found in run.curves.items():
-                if not len(found):
-                    continue
-                places: Any = found.steps if self.axis == "step" or lacking else run.places[name]
-                first = min(int(places.searchsorted(0, side="right")), len(places) - 1) if self.look.log_x else 0
-                firsts.append(float(places[first]))
-                lasts.append(float(places[-1]))
-        return (min(firsts), max(lasts)) if firsts else None
+    def _extent(self) -> Extent | None:
+        return extent_of(self.view, self.axis, log=self.look.log_x)
 
     def _show_bar(self, groups: list[str]) -> None:
         """Above the charts: which page, and how they are shown."""
         columns, rows = self._shape
-        look = self.look
-        parts = []
-        if len(self.view.runs) > 1:
-            parts.append(f"{len(self.view.runs)} runs")
-        if groups:
-            at = groups.index(self.chosen) if self.chosen in groups else 0
-            pages = -(-len(groups) // (columns * rows))
-            parts.append(f"chart {at + 1} of {len(groups)}")
-            if pages > 1 and not self.full:
-                parts.append(f"page {at // (columns * rows) + 1} of {pages}")
-        if self.choice.filter:
-            parts.append(f"filter {self.choice.filter!r}")
-        gone = len(self.choice.hidden & set(self.view.groups))
-        parts += [f"{gone} hidden"] if gone else []
-        parts.append(f"x {scale.AXIS_NAMES[self._axis_shown]}{' log' if look.log_x else ''}")
-        parts += ["log y"] if look.log_y else []
-        parts += [f"smooth {look.smoothing:g}"] if look.smoothing else []
-        parts += ["outliers trimmed"] if look.clip else []
-        parts += ["mean and range of each arm"] if self.bands else []
-        if self.window is not None:
-            parts.append("zoomed, following" if self.window.tail else "zoomed")
-        if self.cursor is not None:
-            parts.append(f"at {place_label(self.cursor, self._axis_shown)}")
-        text = (" | " if self.ascii_only else " · ").join(parts)
+        facts = BarFacts(
+            len(self.view.runs), len(groups), groups.index(self.chosen) if self.chosen in groups else 0,
+            columns * rows, self.choice.filter, len(self.choice.hidden & set(self.view.groups)), self.look,
+            self._axis_shown, self.bands, self.window, self.cursor,
+        )  # fmt: skip
+        text = bar_text(facts, full=self.full, ascii_only=self.ascii_only)
         bar = self.query_one("#charts-bar", Static)
         if getattr(bar, "shown_text", None) != text:
             bar.shown_text = text  # type: ignore[attr-defined]
@@ -280,22 +246,7 @@ class ChartGrid(Widget, can_focus=True):
         rows = min(len(chart.lines) + 1, max(3, self.size.height // 3))
         if legend.styles.height is None or legend.styles.height.value != rows:
             legend.styles.height = rows
-        slack = 0.0
-        domain = chart.domain()
-        if domain is not None:
-            slack = (domain.x1 - domain.x0) / max(1, chart.size.width)
-        entries = []
-        for line in chart.lines:
-            reading = chart.plot.read(line, self.cursor, slack)
-            smoothed = format.number(reading.smoothed) if reading.smoothed is not None else ""
-            cells = (
-                format.number(reading.value), smoothed, format.count(reading.step),
-                format.clock(reading.moment) if reading.moment else "",
-            )  # fmt: skip
-            label = f"{line.label} (hidden)" if line.hidden else line.label
-            style = chart.style_of(chart.plot.color(line))
-            entries.append(Entry(line.name, chart.mark_of(line), label, cells, style, line.hidden))
-        legend.show(entries, self._line)
+        legend.show(legend_entries(chart, self.cursor), self._line)
 
     # Moving: the keys of all panes
 
@@ -419,50 +370,28 @@ class ChartGrid(Widget, can_focus=True):
         chart = self.chart_of(self.chosen) or next(iter(self.charts), None)
         return chart.domain() if chart is not None else None
 
-    def _last(self) -> float:
-        extent = self._extent()
-        return extent[1] if extent else 0.0
-
-    def zoom(self, direction: int, at: float | None = None, factor: float = _ZOOM) -> None:
+    def zoom(self, direction: int, at: float | None = None, factor: float = ZOOM) -> None:
         """Closer (1) or farther (-1), around a place: the crosshair, else the end that is followed, else the middle."""
         domain, extent = self._domain(), self._extent()
         if domain is None or extent is None:
             return
         around = at if at is not None else self.cursor
-        if around is None:
-            follows = self.window.tail if self.window is not None else True
-            around = min(extent[1], domain.x1) if follows else domain.place(0.5)
-        share = min(max(domain.share(around), 0.0), 1.0)
-        size = 1 / factor if direction > 0 else factor
-        start, stop = domain.place(share * (1 - size)), domain.place(share + (1 - share) * size)
-        if direction > 0 and self.axis == "step" and stop - start < _LEAST_STEPS:
-            return
-        self._set_window(start, stop)
+        follows = self.window is None or self.window.tail
+        part = zoomed(domain, extent, direction, axis=self.axis, at=around, follows=follows, factor=factor)
+        if part is not None:
+            self._show_part(part)
 
     def pan(self, share: float) -> None:
         """Along the x axis by a share of what is shown; to the right is above zero."""
         domain = self._domain()
-        if domain is None or self.window is None:
-            return
-        self._set_window(domain.place(share), domain.place(1 + share))
+        if domain is not None and self.window is not None:
+            self._show_part((domain.place(share), domain.place(1 + share)))
 
-    def _set_window(self, start: float, stop: float) -> None:
-        extent = self._extent()
-        if extent is None or not (math.isfinite(start) and math.isfinite(stop)):
+    def _show_part(self, part: Extent) -> None:
+        extent, axis = self._extent(), self._axis_shown
+        if extent is None or not is_finite(part):
             return
-        axis = self._axis_shown
-        log = self.look.log_x and axis != "time"
-        first, last = scale.x_domain(*extent, axis, log=log)
-        if not log:  # keep the width, stay inside
-            width = stop - start
-            if width < last - first:
-                start = min(max(start, first), last - width)
-                stop = start + width
-        if start <= first and stop >= last:
-            self.window = None
-        else:
-            start, stop = max(start, first), min(stop, last)
-            self.window = Window(start, stop, tail=stop >= extent[1])
+        self.window = window_within(extent, *part, axis=axis, log=self.look.log_x and axis != "time")
         self._arrange()
 
     def reset(self) -> None:
@@ -472,20 +401,15 @@ class ChartGrid(Widget, can_focus=True):
 
     def toggle_tail(self) -> None:
         """Follow the newest points while zoomed, or stay."""
-        if self.window is None:
-            domain = self._domain()
-            if domain is not None:  # the last quarter, following
-                self._set_window(domain.place(0.75), domain.place(1.0))
+        domain = self._domain()
+        if domain is None:
             return
-        tail = not self.window.tail
-        if tail:
-            width, last = self.window.stop - self.window.start, self._last()
-            self.window = Window(*scale.tail_window(last - width, last, last), tail=True)
+        wanted = with_tail(self.window, domain, self._extent())
+        if isinstance(wanted, Window):
+            self.window = wanted
+            self._arrange()
         else:
-            domain = self._domain()
-            if domain is not None:
-                self.window = Window(domain.x0, domain.x1)
-        self._arrange()
+            self._show_part(wanted)
 
     def move_cursor(self, columns: int) -> None:
         """The crosshair by columns of the chosen chart; it comes up at the newest point."""
@@ -629,7 +553,7 @@ class ChartGrid(Widget, can_focus=True):
     @on(Chart.Wheeled)
     def _wheeled(self, message: Chart.Wheeled) -> None:
         message.stop()
-        self.zoom(message.direction, message.x, _WHEEL)
+        self.zoom(message.direction, message.x, WHEEL)
 
     @on(Chart.Dragged)
     def _dragged(self, message: Chart.Dragged) -> None:
