@@ -137,6 +137,11 @@ class RunPaths:
         return self.folder / "tb"
 
     @property
+    def pictures(self) -> Path:
+        """PNG files in folders: `data` of the trainer, others of tools; there only where something was drawn."""
+        return self.folder / "pictures"
+
+    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from engine.config.sections import DataSection
-from engine.train.task import Batch, BatchKey, TrainingData
+from engine.train.task import Batch, BatchKey, BatchSampler, TrainingData
 
 _WorkItem = tuple[int, int, Tensor]
 
@@ -33,7 +33,10 @@ class IndexLoader:
         self.batch_size = batch_size
         self.seed = seed
         self.options = options
+        self.sampler: BatchSampler | None = getattr(data, "sampler", None)
         self.batches_per_epoch = max(1, len(data) // batch_size)
+        if self.sampler is not None:
+            self.batches_per_epoch = self.sampler.batches_per_epoch
 
     def epoch_order(self, epoch: int) -> Tensor:
         """The order of the samples in an epoch: (N,) int64."""
@@ -78,10 +81,13 @@ def _work(loader: IndexLoader, position: int, end: int | None = None) -> Iterato
     order_epoch, order = -1, torch.empty(0, dtype=torch.int64)
     while end is None or position < end:
         epoch, index = divmod(position, loader.batches_per_epoch)
+        position += 1
+        if loader.sampler is not None:
+            yield epoch, index, loader.sampler.batch(epoch, index)
+            continue
         if epoch != order_epoch:
             order_epoch, order = epoch, loader.epoch_order(epoch)
         yield epoch, index, order[index * loader.batch_size : (index + 1) * loader.batch_size]
-        position += 1
 
 
 class _WorkSampler(Sampler[_WorkItem]):

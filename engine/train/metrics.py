@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from engine.store.files import encode_number
 from engine.store.metrics import ROLLED_BACK
 from engine.train.appender import LineAppender
+from engine.train.pictures import Picture
 from engine.train.tensorboard import EventWriter
 
 _FLUSH_SECONDS = 0.5
@@ -27,6 +28,8 @@ class MetricsWriter:
         tensorboard: folder for event files, or None for none.
         resumed_from_step: the attempt's first step, past which earlier events are purged.
         on_flush: called in the writer's thread at each flush (for requests that need looking at now and then).
+        options: what TensorBoard's table of runs shows of this one; nothing if not given.
+        name: what that table calls it.
     """
 
     def __init__(
@@ -35,8 +38,13 @@ class MetricsWriter:
         tensorboard: Path | None,
         resumed_from_step: int | None = None,
         on_flush: Callable[[], None] | None = None,
+        *,
+        options: Mapping[str, bool | float | str] | None = None,
+        name: str = "",
     ) -> None:
         self._rows: deque[_Row] = deque()
+        self._pictures: deque[tuple[int, str, Picture]] = deque()
+        self._options, self._name = options, name
         self._appender = LineAppender(path)
         self._tensorboard_folder = tensorboard
         self._purge_step = None if resumed_from_step is None else resumed_from_step + 1
@@ -64,6 +72,10 @@ class MetricsWriter:
             tensorboard: also write them to TensorBoard.
         """
         self._rows.append((step, time.time() if moment is None else moment, figures, tensorboard))
+
+    def show(self, step: int, name: str, picture: Picture) -> None:
+        """Put a picture into TensorBoard."""
+        self._pictures.append((step, name, picture))
 
     def roll_back(self, step: int, from_step: int) -> None:
         """Say that what was recorded past a step no longer counts: readers shadow it, TensorBoard purges it."""
@@ -93,13 +105,18 @@ class MetricsWriter:
         with self._draining:
             rows = [self._rows.popleft() for _ in range(len(self._rows))]
             self._appender.append(b"".join(encode_row(step, moment, figures) for step, moment, figures, _ in rows))
-            if self._tensorboard_folder is not None and rows:
+            if self._tensorboard_folder is not None and (rows or self._pictures):
                 self._to_tensorboard(rows)
 
     def _to_tensorboard(self, rows: list[_Row]) -> None:
         if self._tensorboard is None:
             assert self._tensorboard_folder is not None
             self._tensorboard = EventWriter(self._tensorboard_folder, self._purge_step)
+            if self._options is not None:
+                self._tensorboard.write_options(self._options, self._name)
+        while self._pictures:
+            step, name, picture = self._pictures.popleft()
+            self._tensorboard.write_picture(step, name, picture.png, picture.height, picture.width)
         for step, moment, figures, wanted in rows:
             if ROLLED_BACK in figures:
                 self._tensorboard.purge(step + 1)

@@ -6,9 +6,13 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from engine.config.sections import TaskConfig
+from engine.errors import MachineError
 from engine.store import checkpoints as stored
 from engine.store import retention
 from engine.store.paths import AttemptPaths, RunPaths
@@ -17,7 +21,9 @@ from engine.train.control import Control, LeaveNow
 from engine.train.events import EventLog
 from engine.train.figures import Row
 from engine.train.guard_policy import Decision, Finding
+from engine.train.hparams import shown_options
 from engine.train.metrics import MetricsWriter
+from engine.train.pictures import Picture
 from engine.train.saving import Notice, Saver
 from engine.train.state import TrainState
 from engine.train.watch import SAVE, Watch
@@ -52,7 +58,14 @@ class Recorder:
         self.config = config
         self.control = control
         self.events = events
-        self.metrics = MetricsWriter(attempt.metrics, run.tensorboard, resumed_from_step, control.look)
+        self.metrics = MetricsWriter(
+            attempt.metrics,
+            run.tensorboard,
+            resumed_from_step,
+            control.look,
+            options=shown_options(config),
+            name=run.id,
+        )
         self.watch = Watch(config.guard, run.folder, self._tell, self._give_up)
         self.saver = Saver(
             run, attempt.number, config, events, self._tell_of_saves, self.metrics.flush, self.watch.saved,
@@ -87,6 +100,16 @@ class Recorder:
         log.info("%s: %s, %s on %s", start, size, settings["dtype"], settings["device"])
         self._last_logged = (time.monotonic(), state.step)
         self.watch.start(state.step)
+
+    def show(self, pictures: Mapping[str, Tensor]) -> None:
+        """Keep pictures of the data, (C, H, W) uint8 by name, as files, and show them in TensorBoard."""
+        for name, tensor in pictures.items():
+            picture = Picture.of(tensor)
+            self.metrics.show(self._first_step, f"data/{name}", picture)
+            with contextlib.suppress(
+                OSError, MachineError
+            ):  # they can be drawn again, and no training ends for want of them
+                picture.save(self.run.pictures / "data" / f"{name}.png")
 
     def steps_taken(self, step: int) -> int:
         """Optimizer steps of this attempt so far."""
@@ -178,6 +201,19 @@ class Recorder:
         self.events.write("evaluated", state.step, **facts)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in list(measured.items())[:4])
         log.info("evaluated at step %s: %s%s", f"{state.step:,}", shown, "  (best)" if improved else "")
+
+    def tested(self, measured: dict[str, float], step: int, checkpoint: int) -> None:
+        """Take in the one look at the test set, with the weights of the checkpoint of this step."""
+        self.metrics.log(step, measured)
+        self._last_figures |= measured
+        self.events.write("tested", step, metrics=measured, checkpoint=checkpoint)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in measured.items())
+        log.info("tested the weights of step %s: %s", f"{checkpoint:,}", shown)
+
+    def phase(self, name: str, step: int) -> None:
+        """Another phase of the run begins."""
+        log.info("phase `%s` begins at step %s", name, f"{step:,}")
+        self.events.write("phase", step, phase=name)
 
     def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> None:
         """Save a checkpoint and let old ones go. A failing disk is an alert, and training goes on.

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,19 @@ class EventWriter:
         """One event with all figures of a step."""
         values = [self._summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
         self._put(self._event(wall_time=moment, step=step, summary=self._summary(value=values)))
+
+    def write_options(self, options: Mapping[str, bool | float | str], name: str) -> None:
+        """A row of the table of runs (see `hparams`)."""
+        from engine.train.hparams import session_start
+
+        value = session_start(options, name, time.time())
+        self._put(self._event(wall_time=time.time(), step=0, summary=self._summary(value=[value])))
+
+    def write_picture(self, step: int, name: str, png: bytes, height: int, width: int) -> None:
+        """A picture, in pixels, as the bytes of a PNG file."""
+        image = self._summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        value = self._summary.Value(tag=name, image=image)
+        self._put(self._event(wall_time=time.time(), step=step, summary=self._summary(value=[value])))
 
     def purge(self, step: int) -> None:
         """Tell TensorBoard to drop what was written of this step and later ones."""
