@@ -71,10 +71,14 @@ class OptimSection(Section):
 class ScheduleSection(Section):
     """The learning rate as a function of the step."""
 
-    kind: Literal["cosine", "linear", "constant"] = "cosine"
+    kind: Literal["cosine", "linear", "constant", "multistep"] = "cosine"
     """Shape after the warm-up."""
     warmup_steps: NonNegativeInt = 100
     """Steps over which the rate rises linearly from zero; at most a tenth of the run is used."""
+    milestones: tuple[Share, ...] = (0.625, 0.75, 0.875)
+    """multistep: the shares of the run after which the rate falls, to gamma times what it was."""
+    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """multistep: the factor of each fall; optim.min_lr_ratio has no effect."""
 
 
 class ClipSection(Section):
@@ -215,6 +219,8 @@ class EvaluationSection(Section):
     """Stop after this many evaluations without a gain; 0 never stops early."""
     min_gain: NonNegativeFloat = 0.0
     """How much better counts as a gain."""
+    test_at_end: bool = False
+    """When the run has finished, look once at the test set, with the weights of its best checkpoint."""
 
 
 class DataSection(Section):

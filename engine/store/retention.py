@@ -11,6 +11,8 @@ from engine.store.checkpoints import EMERGENCY_PREFIX, PREFIX, Checkpoint
 REMOVED = ".removed-"
 REPLACED = ".replaced-"
 """Before the name of a checkpoint that is being deleted, and of one whose place a new one of the same step takes."""
+PHASE = "phase"
+"""Why a checkpoint at the end of a phase was saved: the next phase, and other runs, build upon it."""
 KEEP_EMERGENCY = 2
 """How many emergency checkpoints the trainer keeps, the newest ones: enough to look into, and never a full disk."""
 
@@ -27,7 +29,8 @@ def reasons_to_keep(
     """Why each checkpoint that a retention policy keeps is kept, by the name of its folder.
 
     Only the effective history counts: a shadowed one is neither among the last nor the best, nor is a damaged one.
-    Of equally good ones the earliest is best. Emergency checkpoints stand apart, with a bound of their own.
+    Of equally good ones the earliest is best. Emergency checkpoints stand apart, with a bound of their own. One at the
+    end of a phase always stays.
 
     Args:
         checkpoints: by ascending step, as a scan gives them.
@@ -42,6 +45,7 @@ def reasons_to_keep(
     emergencies = [checkpoint for checkpoint in checkpoints if checkpoint.emergency and checkpoint.valid]
     first = 0 if keep_emergency is None else max(0, len(emergencies) - keep_emergency)
     reasons = {item.folder.name: "an emergency checkpoint" for item in emergencies[first:]}
+    reasons |= {item.folder.name: "the end of a phase" for item in usable if item.reason == PHASE}
     if keep_every:
         reasons |= {item.folder.name: f"one every {keep_every}" for item in usable if item.step % keep_every == 0}
     reasons |= {item.folder.name: "among the best" for item in ranked[:keep_best]}

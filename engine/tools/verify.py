@@ -159,7 +159,8 @@ def _train(stretch: Stretch, scratch: RunPaths) -> float:
     with open(attempt.output, "wb") as output:
         process = subprocess.Popen(
             [*command, "--stop-at", str(stretch.last_step)], stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, env=_trainer_environment(launch), cwd=_working_folder(launch),
+            stderr=subprocess.STDOUT, cwd=_working_folder(launch),
+            env=_trainer_environment(launch, stretch.run.folder.parent),
         )  # fmt: skip
         try:
             tail = JsonLinesTail(attempt.metrics)
@@ -180,14 +181,16 @@ def _train(stretch: Stretch, scratch: RunPaths) -> float:
     return time.monotonic() - began
 
 
-def _trainer_environment(launch: LaunchRecord | None) -> dict[str, str]:
+def _trainer_environment(launch: LaunchRecord | None, store: Path) -> dict[str, str]:
     """As the supervisor's, and importing exactly what this process imports (or the code folder of a reproduction)."""
     places = [place or os.getcwd() for place in sys.path]
     code = _code_folder(launch)
     if code is not None:
         places.insert(0, str(code))
     defaults = {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-    return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+    # The scratch run lies in a store of its own; what a task takes from other runs is in the original's.
+    shared = {"PYTHONPATH": os.pathsep.join(places), "HEATS_RUNS_DIR": str(store)}
+    return defaults | os.environ | shared
 
 
 def _code_folder(launch: LaunchRecord | None) -> Path | None:

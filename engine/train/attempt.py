@@ -45,6 +45,7 @@ def train_attempt(
         assert record is not None, "the caller has read it"
         config = effective_config(run, up_to_attempt=attempt.number)
         task = load_task(record.task)(config)
+        task.store = run.folder.parent
         checkpoint = _checkpoint(run, launch)
     except HeatsError as error:
         log.error("%s", error)

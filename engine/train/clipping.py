@@ -41,6 +41,10 @@ class Clipper:
         if self.options.kind == "dynamic":
             self._window.add(norm, bad)
 
+    def forget(self) -> None:
+        """Another phase begins, whose norms are others."""
+        self._window.restore([])
+
     def state_dict(self) -> dict[str, Any]:
         """The window, oldest first, as hexadecimal floats, so that not a bit is lost."""
         return {"window": [value.hex() for value in self._window.values()]}

@@ -55,7 +55,8 @@ def choose_device(wanted: str) -> torch.device:
 def bit_relevant_settings(config: TaskConfig, device: torch.device, dtype: str, optimizer: str) -> dict[str, Any]:
     """What changes the bits of a run at equal seeds; a resume under others is refused unless told."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {
+    memory = {"channels_last": config.train.channels_last} if hasattr(config.train, "channels_last") else {}
+    return memory | {
         "torch": torch.__version__,
         "device": name,
         "cpu": torch.backends.cpu.get_cpu_capability(),

@@ -109,6 +109,12 @@ class Guard:
         self._renew_limits()
         return self.policy.decide(step, found)
 
+    def forget_levels(self) -> None:
+        """Another phase begins, whose losses and norms are others: running levels start anew."""
+        self._loss.restore([], None)
+        self._norm.restore([])
+        self._renew_limits()
+
     def judge_evaluation(self, step: int, finding: Finding | None) -> Decision:
         """Take in whether an evaluation was worse than chance."""
         return self.policy.decide(step, {"worse_than_chance": finding})

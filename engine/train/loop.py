@@ -14,19 +14,21 @@ from torch import Tensor, nn
 
 from engine.config.sections import TaskConfig
 from engine.errors import HeatsError
+from engine.store import checkpoints as stored
 from engine.store.checkpoints import Checkpoint
+from engine.store.retention import PHASE
 from engine.train import determinism, optim, preflight
 from engine.train.chance import suspicion, worse_than_guessing
-from engine.train.checkpoint import Loaded, model_tensors, optimizer_tensors
+from engine.train.checkpoint import Loaded, model_tensors, optimizer_tensors, restore_model
 from engine.train.evaluation import evaluate
 from engine.train.figures import StepFigures
 from engine.train.guard import Flag, GuardStopped, step_unless
 from engine.train.guard_policy import Decision
 from engine.train.loader import IndexLoader, to_device
+from engine.train.phases import Phase, beginning, phase_at
 from engine.train.precision import Precision, choose_dtype
 from engine.train.recorder import Recorder
 from engine.train.rollback import roll_back
-from engine.train.schedule import learning_rate
 from engine.train.shares import gradient_shares
 from engine.train.startup import skip_compiler_import
 from engine.train.state import TrainState, refuse_non_finite
@@ -101,9 +103,11 @@ def train(
     state.guard.begin(steps_per_epoch, lambda: fingerprint(parameters))
     recorder.begin(state, settings, len(data), loader.batches_per_epoch)
     watch = recorder.watch
+    phases = task.phases()
     if config.guard.preflight and resume_from is None:
-        context = StepContext(0, config.train.max_steps, device, state.generator)
-        preflight.check(state, to_device(loader.one_batch(0), device), context)
+        for phase in phases:
+            context = StepContext(phase.start, config.train.max_steps, device, state.generator)
+            preflight.check(state, to_device(loader.one_batch(0), device), context)
 
     batches = loader.batches(state.position)
     figures = StepFigures(device)
@@ -113,7 +117,8 @@ def train(
     if asked is not None:
         return Outcome(asked, state.step)
     while state.step < config.train.max_steps:
-        lr = learning_rate(config, state.step) * state.guard.policy.lr_multiplier(state.step)
+        phase = phase_at(phases, state.step)
+        lr = task.learning_rate(state.step) * state.guard.policy.lr_multiplier(state.step)
         context = StepContext(state.step, config.train.max_steps, device, state.generator)
         measure_shares = config.guard.share_every and state.step % config.guard.share_every == 0
         for parameter in parameters:
@@ -121,7 +126,8 @@ def train(
         loss, terms = _backward(config, task, state, batches, context, device, watch, bool(measure_shares))
         bad, norm, bound = _update(state, parameters, loss, lr)
         state.step += 1
-        watch.step = state.step
+        task.step = watch.step = state.step
+        begins = beginning(phases, state.step)
 
         row: dict[str, float | Tensor] = {"train/loss": loss, "train/lr": lr, "train/grad_norm": norm}
         if bound is not None:
@@ -130,7 +136,7 @@ def train(
         if precision.scaler is not None:
             row["train/loss_scale"] = precision.scale()
         figures.add(state.step, row | terms | context.figures)
-        due = state.step % config.train.log_every == 0 or state.step == config.train.max_steps
+        due = state.step % config.train.log_every == 0 or state.step == config.train.max_steps or begins is not None
         if due or time.monotonic() - last_read > _READ_SECONDS:
             _read(figures, state, recorder, to_tensorboard=due)
             last_read = time.monotonic()
@@ -138,6 +144,8 @@ def train(
             decision = state.guard.decide(state.step, lambda: fingerprint(parameters))
             if _follow(decision, state, settings, recorder):
                 continue
+        if begins is not None:
+            _begin_phase(begins, state, recorder)
 
         improved = False
         metric = None
@@ -146,23 +154,24 @@ def train(
             _read(figures, state, recorder)
             with watch.doing(EVALUATION):
                 measured = evaluate(task, model, "val", device, precision)
-            metric = measured.get(config.evaluation.best_metric)
-            improved = state.best.take(metric, state.step)
+            if phase.judged:
+                metric = measured.get(config.evaluation.best_metric)
+                improved = state.best.take(metric, state.step)
             recorder.evaluated(measured, state, improved)
             if task.num_classes is not None:
-                epochs = state.position / loader.batches_per_epoch
+                epochs = (state.position - phase.start * config.train.accumulation) / loader.batches_per_epoch
                 finding = worse_than_guessing(task, measured, state.step, epochs)
                 _follow(state.guard.judge_evaluation(state.step, finding), state, settings, recorder)
-        if _due_by_config(config, state, improved):
+        if _due_by_config(config, state, improved) or begins is not None:
             state.guard.anchor(state.step)
         ending = recorder.control.ending_at(state.step)
         if state.best.exhausted and ending is None and state.step < config.train.max_steps:
             _read(figures, state, recorder)
             recorder.save(state, settings, "final", metric)
             reason = f"early: no gain in {state.best.stale} evaluations"
-            _suspect(task, measured, state, recorder)
+            _conclude(config, task, measured, state, recorder)
             return Outcome("finished", state.step, reason)
-        save_reason = _save_reason(config, state, improved, recorder.control.save_now, ending)
+        save_reason = _save_reason(config, state, begins, improved, recorder.control.save_now, ending)
         if save_reason:
             _read(figures, state, recorder)
             recorder.save(state, settings, save_reason, metric)
@@ -172,7 +181,7 @@ def train(
             gc.collect()
             gc.freeze()  # what stands now stays: the collector needn't walk it again
             watch.needed_bytes = _checkpoint_bytes(state)
-    _suspect(task, measured, state, recorder)
+    _conclude(config, task, measured, state, recorder)
     return Outcome("finished", state.step)
 
 
@@ -285,9 +294,13 @@ def _due_by_config(config: TaskConfig, state: TrainState, improved: bool) -> boo
     return bool(every and state.step % every == 0) or (improved and config.checkpoint.keep_best > 0)
 
 
-def _save_reason(config: TaskConfig, state: TrainState, improved: bool, asked: bool, ending: str | None) -> str | None:
+def _save_reason(
+    config: TaskConfig, state: TrainState, begins: Phase | None, improved: bool, asked: bool, ending: str | None
+) -> str | None:
     if state.step == config.train.max_steps:
         return "final"
+    if begins is not None:
+        return PHASE
     if ending is not None:
         return "stop"
     if improved and config.checkpoint.keep_best:
@@ -297,10 +310,42 @@ def _save_reason(config: TaskConfig, state: TrainState, improved: bool, asked: b
     return "request" if asked else None
 
 
-def _suspect(task: Task[Any], measured: dict[str, float], state: TrainState, recorder: Recorder) -> None:
+def _begin_phase(phase: Phase, state: TrainState, recorder: Recorder) -> None:
+    """What was running in the phase before says nothing of this one."""
+    state.guard.forget_levels()
+    state.clipper.forget()
+    recorder.phase(phase.name, state.step)
+
+
+def _conclude(
+    config: TaskConfig, task: Task[Any], measured: dict[str, float], state: TrainState, recorder: Recorder
+) -> None:
+    """The run has finished and its last checkpoint is safe: is it suspect, and what does the test set say?"""
     facts = suspicion(task, measured)
     if facts is not None:
         recorder.suspect(state.step, facts)
+    if config.evaluation.test_at_end:
+        with recorder.watch.doing(EVALUATION):
+            figures, step = _test(config, task, state, recorder)
+        recorder.tested(figures, state.step, step)
+
+
+def _test(config: TaskConfig, task: Task[Any], state: TrainState, recorder: Recorder) -> tuple[dict[str, float], int]:
+    """The figures on the test set with the weights of the best checkpoint, and that checkpoint's step.
+
+    Training is over, so the model may be overwritten. Without a usable best checkpoint the last weights are tested.
+    """
+    best = stored.best(recorder.good_checkpoints().values(), config.evaluation.best_mode)
+    step = state.step
+    if best is not None and best.step != state.step:
+        try:
+            loaded = Loaded(best)
+            restore_model(task.trainable_module(state.model), loaded.model, loaded.aliases)
+            step = best.step
+        except HeatsError as error:
+            log.warning("the last weights are tested, not the best: %s", error)
+    task.step = step
+    return evaluate(task, state.model, "test", state.precision.device, state.precision), step
 
 
 def _checkpoint_bytes(state: TrainState) -> int:

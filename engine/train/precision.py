@@ -29,14 +29,14 @@ class Precision:
 
     def __init__(self, dtype: str, device: torch.device) -> None:
         self.dtype = dtype
-        self._device = device
+        self.device = device
         self.scaler = torch.amp.GradScaler(device.type) if dtype == "fp16" else None
 
     def scale(self) -> float | Tensor:
         """The loss scale, without waiting for the device; 1 where nothing is scaled."""
         if self.scaler is None:
             return 1.0
-        if self._device.type == "cpu":
+        if self.device.type == "cpu":
             return self.scaler.get_scale()
         kept: Tensor = self.scaler._get_scale_async()  # type: ignore[assignment]
         return kept.clone()  # it is changed in place
@@ -45,4 +45,4 @@ class Precision:
         """The context for forward passes; nothing at fp32."""
         if self.dtype == "fp32":
             return contextlib.nullcontext()
-        return torch.autocast(self._device.type, dtype=_DTYPES[self.dtype])
+        return torch.autocast(self.device.type, dtype=_DTYPES[self.dtype])

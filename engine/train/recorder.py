@@ -179,6 +179,19 @@ class Recorder:
         shown = "  ".join(f"{name} {value:.4g}" for name, value in list(measured.items())[:4])
         log.info("evaluated at step %s: %s%s", f"{state.step:,}", shown, "  (best)" if improved else "")
 
+    def tested(self, measured: dict[str, float], step: int, checkpoint: int) -> None:
+        """Take in the one look at the test set, with the weights of the checkpoint of this step."""
+        self.metrics.log(step, measured)
+        self._last_figures |= measured
+        self.events.write("tested", step, metrics=measured, checkpoint=checkpoint)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in measured.items())
+        log.info("tested the weights of step %s: %s", f"{checkpoint:,}", shown)
+
+    def phase(self, name: str, step: int) -> None:
+        """Another phase of the run begins."""
+        log.info("phase `%s` begins at step %s", name, f"{step:,}")
+        self.events.write("phase", step, name=name)
+
     def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> None:
         """Save a checkpoint and let old ones go. A failing disk is an alert, and training goes on.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from engine.config.sections import TaskConfig
+from engine.train import schedule
+from engine.train.phases import ONE_PHASE, Phase
 
 ConfigType = TypeVar("ConfigType", bound=TaskConfig)
 Batch = dict[str, Tensor]
@@ -75,6 +78,10 @@ class Task(ABC, Generic[ConfigType]):
     """Which figure of `evaluate` is the mean cross entropy over the classes, in nats."""
     accuracy_figure: str = "accuracy"
     """Which figure of `evaluate` is the share of samples that are classified right."""
+    store: Path | None = None
+    """The folder of the run's store, for tasks that take something from other runs; set before anything is built."""
+    step: int = 0
+    """Optimizer steps completed, for evaluations that depend on the phase; kept by whoever trains or evaluates."""
 
     def __init__(self, config: ConfigType) -> None:
         self.config = config
@@ -103,6 +110,17 @@ class Task(ABC, Generic[ConfigType]):
     def param_groups(self, model: nn.Module) -> list[dict[str, Any]] | None:
         """Groups for the optimizer, or None for the usual two: decayed matrices and the rest."""
         return None
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The parts of the run that train different things, by ascending start; the first starts at 0.
+
+        Where one begins, a checkpoint is saved and kept, and the running levels of guard and clipping begin anew.
+        """
+        return ONE_PHASE
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of the optimizer step that follows `step` completed ones: a function of the config and that."""
+        return schedule.learning_rate(self.config, step)
 
     def state_dict(self) -> dict[str, Any]:
         """Further state that influences training, as JSON-able values."""

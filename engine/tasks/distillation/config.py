@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from engine.config.sections import (
     ClipSection,
@@ -30,7 +30,7 @@ MethodName = Literal[
     "none", "logit", "logit_std", "dkd", "attention_transfer", "fitnets", "factor_transfer", "rkd", "similarity",
     "nst", "crd",
 ]  # fmt: skip
-Layer = Literal[0, 1, 2]
+Layer = Annotated[int, Field(ge=0, le=2)]
 
 
 class ModelSection(Section):
@@ -191,8 +191,8 @@ class Config(TaskConfig):
     def _phases_fit(self) -> Config:
         if self.first_phase_steps >= self.train.max_steps:
             raise ValueError(
-                f"factor.steps ({self.factor.steps}) leaves nothing of train.max_steps ({self.train.max_steps}) for the "
-                "student; raise train.max_steps"
+                f"factor.steps ({self.factor.steps}) leaves nothing of train.max_steps ({self.train.max_steps}) for "
+                "the student; raise train.max_steps"
             )
         return self
 
