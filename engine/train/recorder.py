@@ -190,7 +190,7 @@ class Recorder:
     def phase(self, name: str, step: int) -> None:
         """Another phase of the run begins."""
         log.info("phase `%s` begins at step %s", name, f"{step:,}")
-        self.events.write("phase", step, name=name)
+        self.events.write("phase", step, phase=name)
 
     def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> None:
         """Save a checkpoint and let old ones go. A failing disk is an alert, and training goes on.

@@ -65,7 +65,8 @@ class Contrast(nn.Module):
             with torch.no_grad():  # the normalising constant is that of the very first batch
                 first = similar.detach().mean() * self.samples
                 self.constants[which] = torch.where(self.constants[which] == 0, first, self.constants[which])
-        return noise_contrastive_loss(similar / self.constants[which], self.samples)
+        # A copy: the graph keeps the value, and the other part's is about to be written beside it.
+        return noise_contrastive_loss(similar / self.constants[which].clone(), self.samples)
 
     @torch.no_grad()
     def _renew(self, bank: Tensor, indices: Tensor, embeddings: Tensor) -> None:
