@@ -45,8 +45,11 @@ class TeacherSection(Section):
 
     from_run: str | None = None
     """A run of this task, by its id in the same store or by its folder; its best checkpoint teaches."""
-    network: NetworkName | None = None
-    """Which network the teacher must be; without it, whichever its run has trained."""
+    network: Literal[
+        "any", "resnet8", "resnet14", "resnet20", "resnet32", "resnet56", "resnet110", "resnet112", "wide16-2",
+        "wide40-2",
+    ] = "any"  # fmt: skip
+    """Which network the teacher must be; any: whichever its run has trained."""
 
 
 class LossSection(Section):

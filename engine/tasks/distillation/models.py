@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -90,7 +89,7 @@ class WideResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """Three groups' outputs and the logits of (B, C, H, W) pictures."""
-        one = self.groups[0](self.stem(images))
+        one: Tensor = self.groups[0](self.stem(images))
         two = self.groups[1](one)
         three = functional.relu(self.norm(self.groups[2](two)))
         return one, two, three, self.head(three.mean(dim=(2, 3)))
@@ -125,8 +124,9 @@ class _WideBlock(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         ready = functional.relu(self.first_norm(hidden))
         inner = functional.relu(self.second_norm(self.first(ready)))
-        kept: Tensor = hidden if self.shortcut is None else self.shortcut(ready)
-        return kept + self.second(inner)
+        kept = hidden if self.shortcut is None else self.shortcut(ready)
+        changed: Tensor = self.second(inner)
+        return changed + kept
 
 
 def _groups(block: type[nn.Module], network: Network, before: int) -> nn.ModuleList:
@@ -155,8 +155,3 @@ def pooled(features: Tensor) -> Tensor:
 def count_parameters(model: nn.Module) -> int:
     """How many numbers a model learns."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def example(name: str) -> torch.nn.Module:
-    """A network for CIFAR-10, for counting and timing."""
-    return build_network(name, 3, 10)

@@ -64,7 +64,7 @@ class Distillation(Task[Config]):
             method.paraphrasers.load_state_dict(weights)
         learner = Learner(student, method)
         if config.train.channels_last:
-            learner = learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            learner = learner.to(memory_format=torch.channels_last)
         return learner
 
     def param_groups(self, model: nn.Module) -> list[dict[str, Any]] | None:

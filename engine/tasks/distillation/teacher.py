@@ -85,7 +85,7 @@ def teacher_network(config: Config, store: Path | None) -> Network | None:
         HeatsError: its run isn't there.
     """
     options = config.teacher
-    if options.network is not None:
+    if options.network != "any":
         return Network.named(options.network)
     if options.from_run is None:
         return None
@@ -120,7 +120,7 @@ def load_teacher(config: Config, store: Path | None, classes: int, channels: int
     except RuntimeError as error:
         raise _refusal(source, f"its weights aren't those of a {source.config.model.network}") from error
     if config.train.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     return Teacher(model.eval().requires_grad_(False), digest)
 
 
@@ -160,7 +160,7 @@ def _refuse_other_data(config: Config, source: Source) -> None:
     """Weights fit other pictures all too easily."""
     wanted = config.teacher.network
     network = source.config.model.network
-    if wanted is not None and Network.named(wanted) != Network.named(network):
+    if wanted != "any" and Network.named(wanted) != Network.named(network):
         raise _refusal(source, f"it is a {network}, not a {wanted}", "name a run of that network, or set it alike")
     for key in ("source", "image_size", "normalise"):
         mine, theirs = getattr(config.data, key), getattr(source.config.data, key)

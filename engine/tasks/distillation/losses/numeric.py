@@ -35,7 +35,7 @@ def off_diagonal(square: Tensor) -> Tensor:
     """The (..., N, N - 1) entries of (..., N, N) matrices that aren't on the diagonal, row by row."""
     count = square.shape[-1]
     # Without the last entry, every N + 1 entries begin with one of the diagonal.
-    flat = square.flatten(-2)[..., 1:].unflatten(-1, (count - 1, count + 1))
+    flat = square.flatten(-2)[..., 1:].reshape(*square.shape[:-2], count - 1, count + 1)
     return flat[..., :-1].reshape(*square.shape[:-2], count, count - 1)
 
 

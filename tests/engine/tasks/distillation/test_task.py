@@ -46,16 +46,16 @@ def test_a_method_adds_its_terms_to_the_cross_entropy(teacher: RunPaths, method:
 
 
 def test_published_weights() -> None:
-    def weights(method: str, epoch: int = 99, **values: Any) -> dict[str, float]:
+    def weights(method: str, epoch: int = 99, /, **values: Any) -> dict[str, float]:
         return term_weights(config_of({"loss.method": method, **values}), epoch)
 
     assert weights("rkd") == {"rkd_distance": 25, "rkd_angle": 50}
-    assert weights("rkd", **{"loss.mix": "alpha"}) == {"rkd_distance": 1, "rkd_angle": 2}
+    assert weights("rkd", 99, **{"loss.mix": "alpha"}) == {"rkd_distance": 1, "rkd_angle": 2}
     assert weights("dkd") == {"dkd_target": 1, "dkd_others": 8}
-    assert weights("dkd", epoch=4) == {"dkd_target": 0.25, "dkd_others": 2}  # the fifth of twenty
+    assert weights("dkd", 4) == {"dkd_target": 0.25, "dkd_others": 2}  # the fifth of twenty
     assert weights("attention_transfer") == {"attention": 1000}
-    assert weights("attention_transfer", **{"loss.mix": "alpha"}) == {"attention": 1}
-    assert weights("crd", **{"loss.weight": 0.3}) == {"crd": 0.3}
+    assert weights("attention_transfer", 99, **{"loss.mix": "alpha"}) == {"attention": 1}
+    assert weights("crd", 99, **{"loss.weight": 0.3}) == {"crd": 0.3}
 
 
 def test_alpha_mixing_takes_from_the_cross_entropy_what_it_gives_the_method(teacher: RunPaths) -> None:
