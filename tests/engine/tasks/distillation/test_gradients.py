@@ -52,9 +52,10 @@ def gradients(options: Config, state: str, dtype: torch.dtype) -> dict[str, list
     leaves = [values.to(dtype).requires_grad_() for values in mine]
     labels = torch.arange(ROWS) % CLASSES
     negatives = torch.randint(40, (ROWS, 16), generator=torch.Generator().manual_seed(3))
-    lesson = Lesson(tuple(values.to(dtype) for values in teacher), labels, torch.arange(ROWS), negatives)  # type: ignore[arg-type]
+    one, two, three, told = (values.to(dtype) for values in teacher)
+    lesson = Lesson((one, two, three, told), labels, torch.arange(ROWS), negatives)
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-        terms = method(tuple(leaves), lesson)  # type: ignore[arg-type]
+        terms = method((leaves[0], leaves[1], leaves[2], leaves[3]), lesson)
     found = {}
     for name, value in terms.items():
         assert value.dtype == torch.float32 or options.rkd.form == "naive", f"{name} is {value.dtype}"
