@@ -36,3 +36,11 @@ def test_constant_stays_and_warm_up_is_at_most_a_tenth() -> None:
     assert learning_rate(config, 20) == 1.0
     assert learning_rate(config, 19) == 1.0
     assert learning_rate(config, 9) == pytest.approx(0.5)
+
+
+def test_multistep_falls_at_shares_of_the_run() -> None:
+    config = _config("multistep", warmup=0, total=240)
+    rates = [learning_rate(config, step) for step in range(240)]
+    falls = [step for step in range(1, 240) if rates[step] < rates[step - 1]]
+    assert falls == [150, 180, 210]
+    assert [rates[step] for step in (0, 150, 180, 210)] == pytest.approx([1, 0.1, 0.01, 0.001])
