@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.config.options import list_options
 from engine.config.resolve import flatten, resolve
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.store.paths import open_store
@@ -65,7 +65,7 @@ def of_studies(task: str) -> list[Origin]:
     return found
 
 
-def differing(config: TaskConfig) -> dict[str, str]:
+def differing(config: RunConfig) -> dict[str, str]:
     """By key, as people type them, the options that aren't at the task's defaults."""
     values = flatten(config.model_dump())
     found = {}

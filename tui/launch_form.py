@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.config.options import Option, list_options, nearest
 from engine.config.resolve import resolve
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest
@@ -57,7 +57,7 @@ def changed_values(options: Mapping[str, Option], typed: Mapping[str, str]) -> d
     }
 
 
-def check(kind: type[TaskConfig], values: Mapping[str, str]) -> Check:
+def check(kind: type[RunConfig], values: Mapping[str, str]) -> Check:
     """Try the values against the task's config; a misspelt choice is told the nearest right one."""
     try:
         return Check(slug=resolve(kind, values).slug())
@@ -133,7 +133,7 @@ def starts_queued(filled: Filled) -> bool:
         return False
 
 
-def check_filled(kind: type[TaskConfig], filled: Filled) -> Check:
+def check_filled(kind: type[RunConfig], filled: Filled) -> Check:
     """Whether the whole form makes runs: its options, seeds, and how they would be started."""
     try:
         seeds = parse_seeds(filled.seeds)
@@ -261,7 +261,7 @@ def hint(option: Option) -> str:
     return f"{option.key}: {option.help} {kind[:1].upper()}{kind[1:]}; default {default_text(option)}."
 
 
-def options_by_section(kind: type[TaskConfig]) -> dict[str, list[Option]]:
+def options_by_section(kind: type[RunConfig]) -> dict[str, list[Option]]:
     """The options of a task by section, in the order of declaration."""
     sections: dict[str, list[Option]] = {}
     for option in list_options(kind):

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from engine.config.options import nearest
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.errors import HeatsError
 
 ENTRY_POINT_GROUP = "heats.tasks"
@@ -35,14 +35,14 @@ def task_package(name: str) -> str:
     return packages[name]
 
 
-def config_class(task_name: str) -> type[TaskConfig]:
+def config_class(task_name: str) -> type[RunConfig]:
     """The config class of a task, imported without anything heavy.
 
     Raises:
         HeatsError: no task of this name is installed.
     """
     module = importlib.import_module(f"{task_package(task_name)}.config")
-    found: type[TaskConfig] = module.Config
+    found: type[RunConfig] = module.Config
     return found
 
 

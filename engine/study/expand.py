@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from engine.config.resolve import config_hash, flatten, resolve
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.study.spec import Study
@@ -31,7 +31,7 @@ class Cell:
 
     arm: str
     seed: int
-    config: TaskConfig
+    config: RunConfig
     needs: tuple[str, ...] = ()
     """Options whose values are still missing because what they come from hasn't finished."""
 
