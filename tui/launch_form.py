@@ -42,6 +42,8 @@ def value_text(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {value_text(inner)}" for key, inner in value.items()) + "}"
     return str(value)
 
 
@@ -121,6 +123,8 @@ class Origin:
     """The run, if it is one: it becomes the parent."""
     told: str = ""
     """What couldn't be taken over."""
+    folder: str | None = None
+    """Where the command of a run of the user's own script works."""
 
 
 def starts_queued(filled: Filled) -> bool:
@@ -223,6 +227,7 @@ def requests_of(filled: Filled, *, root: Path, origin: Origin | None = None) -> 
             parent=origin.run if origin is not None else None,
             notify=filled.notify or None,
             command=tuple(run_words(filled, seed, root=root, origin=origin)),
+            folder=Path(origin.folder) if origin is not None and origin.folder is not None else None,
         )
         for seed in seeds
     ]

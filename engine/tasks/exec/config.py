@@ -89,9 +89,6 @@ class Config(RunConfig):
     @field_validator("flags")
     @classmethod
     def _plain(cls, value: dict[str, Flag]) -> dict[str, Flag]:
-        taken = next((name for name in value if name in OWN_PLACEHOLDERS), None)
-        if taken is not None:
-            raise ValueError(f"`flags.{taken}` is filled in by heats itself")
         # A text that is a whole number and nothing else is one, wherever it was typed: equal flags, equal configs.
         return {
             name: int(flag) if isinstance(flag, str) and _INTEGER.fullmatch(flag) else flag
@@ -123,6 +120,8 @@ class Config(RunConfig):
                 hint = f"did you mean {{{near}}}?" if near else f"write {{{{{name}}}}} where the text itself is meant"
                 raise ValueError(f"`exec.command` has {{{name}}}, but `flags.{name}` has no value; {hint}")
         for name in self.flags:
+            if name in OWN_PLACEHOLDERS:
+                raise ValueError(f"`flags.{name}` is filled in by heats itself")
             if name not in wanted:
                 near = nearest(name, list(wanted))
                 hint = f"; did you mean `flags.{near}`?" if near else f"; write it as --{name} {{{name}}}"

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.config.options import list_options, nearest
-from engine.config.sections import PositiveInt, RunConfig, Section
+from engine.config.sections import PositiveInt, RunConfig, Section, TaskConfig
 from engine.config.tasks import config_class, task_packages
 
 KEYS = ["seed", "model.d_model", "model.kind", "schedule.kind", "train.max_steps", "optim.lr"]
