@@ -12,7 +12,8 @@
     track.finish()
 
 A script that heats didn't launch runs as it always did: every call here does nothing then. Of several processes
-(torchrun) only rank 0 logs; all are told to stop. It loads the standard library alone.
+(torchrun) only rank 0 logs; all are told to stop, though not at the same step: let rank 0 decide for all. It loads
+the standard library alone.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def _here() -> _Tracker:
     return _tracker
 
 
-def start(total_steps: int | None = None) -> Run:
+def start(total_steps: int | None = None, *, take_signals: bool = False) -> Run:
     """Begin; everything else calls it where the script doesn't.
 
     From here on SIGTERM and SIGINT no longer end the script at once, but are what `should_stop` answers to; a second
@@ -118,10 +119,13 @@ def start(total_steps: int | None = None) -> Run:
 
     Args:
         total_steps: how many steps it will take over the whole run, if it knows.
+        take_signals: answer to SIGTERM and SIGINT even where somebody else has handlers for them.
     """
     tracker = _here()
     if tracker.attempt is None:
         return Run(launched=False)
+    if take_signals:
+        _answer_signals(tracker, also_taken=True)
     if total_steps is not None:
         tracker.write({"word": "total", "step": int(total_steps), "time": time.time()})
     seed, step = os.environ.get("HEATS_SEED", ""), os.environ.get("HEATS_CHECKPOINT_STEP", "")
@@ -186,7 +190,7 @@ def finish() -> None:
         tracker.write({"word": "finished", "time": time.time()})
 
 
-def _answer_signals(tracker: _Tracker) -> None:
+def _answer_signals(tracker: _Tracker, *, also_taken: bool = False) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
@@ -197,7 +201,7 @@ def _answer_signals(tracker: _Tracker) -> None:
         tracker.asked_to_stop = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+        if also_taken or signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, answer)
 
 

@@ -136,7 +136,16 @@ def test_a_later_attempt_shadows_what_lies_past_its_first_step() -> None:
 
 def test_json_of_any_shape_is_survived(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    for content in ([1], "x", None, {"step": 1e300, "a": 1}, {"step": -1, "a": 1}, {"a": {"b": {}}}, {"step": True}):
+    shapes: list[Any] = [
+        [1],
+        "x",
+        None,
+        {"step": 1e300, "a": 1},
+        {"step": -1, "a": 1},
+        {"a": {"b": {}}},
+        {"step": True},
+    ]
+    for content in shapes:
         append(path, json.dumps(content) + "\n")
     append(path, '{"step": 4, "a": {"b": 1}}\n')
     assert points(FollowedFile(path, "jsonl", must_name_step=False))[-1] == (4, {"a/b": 1.0})
