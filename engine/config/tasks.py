@@ -13,6 +13,8 @@ from engine.config.sections import RunConfig
 from engine.errors import HeatsError
 
 ENTRY_POINT_GROUP = "heats.tasks"
+STUDIES_GROUP = "heats.studies"
+"""Packages outside heats whose folders hold study files."""
 
 
 @cache
@@ -33,6 +35,18 @@ def task_package(name: str) -> str:
         remedy = f"did you mean `{suggestion}`?" if suggestion else f"there are: {', '.join(packages)}"
         raise HeatsError(f"unknown task `{name}`", remedy=remedy)
     return packages[name]
+
+
+def study_folders() -> list[Path]:
+    """The folders of study files that installed packages bring. A package that can't be found is left out."""
+    found = []
+    for point in sorted(entry_points(group=STUDIES_GROUP)):
+        try:
+            spec = importlib.util.find_spec(point.value)
+        except (ImportError, ValueError, AttributeError):
+            continue
+        found += [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
+    return found
 
 
 def config_class(task_name: str) -> type[RunConfig]:

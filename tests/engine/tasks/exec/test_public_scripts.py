@@ -225,7 +225,7 @@ def test_hugging_faces_trainer_saves_when_asked_to_stop_and_goes_on(store_root: 
     second = RunPaths(run.folder).attempt(2)
     first_row = json.loads(second.metrics.read_text().splitlines()[0])
     assert first_row["step"] in (stopped_at + 1, stopped_at + 2)
-    assert [item["kind"] for item in (read_json(second.sources) or {})["sources"]][0] == "track"
+    assert next(item["kind"] for item in (read_json(second.sources) or {})["sources"]) == "track"
 
 
 def test_lightnings_trainer_saves_when_asked_to_stop_and_goes_on(store_root: Path, tmp_path: Path) -> None:
