@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.config.options import list_options
 from engine.config.resolve import flatten, resolve
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.store.paths import open_store
@@ -32,7 +32,8 @@ def of_run(root: Path, run_id: str) -> Origin:
     record = read_run(run.record)
     task = record.task if record is not None else ""
     name = record.name if record is not None else run_id
-    return Origin(f"clone of {name} {run_id[-4:]}", task, differing(config), run_id)
+    folder = record.folder if record is not None else None
+    return Origin(f"clone of {name} {run_id[-4:]}", task, differing(config), run_id, folder=folder)
 
 
 def of_studies(task: str) -> list[Origin]:
@@ -65,12 +66,15 @@ def of_studies(task: str) -> list[Origin]:
     return found
 
 
-def differing(config: TaskConfig) -> dict[str, str]:
+def differing(config: RunConfig) -> dict[str, str]:
     """By key, as people type them, the options that aren't at the task's defaults."""
     values = flatten(config.model_dump())
     found = {}
     for option in list_options(type(config)):
-        text = value_text(values.get(option.key))
+        value = values.get(option.key)
+        if option.open:  # {lr: 0.001}, as one field holds it
+            value = {key.partition(".")[2]: inner for key, inner in values.items() if key.startswith(f"{option.key}.")}
+        text = value_text(value)
         if text != default_text(option):
             found[option.key] = text
     return found

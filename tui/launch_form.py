@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.config.options import Option, list_options, nearest
 from engine.config.resolve import resolve
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest
@@ -42,6 +42,8 @@ def value_text(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {value_text(inner)}" for key, inner in value.items()) + "}"
     return str(value)
 
 
@@ -57,7 +59,7 @@ def changed_values(options: Mapping[str, Option], typed: Mapping[str, str]) -> d
     }
 
 
-def check(kind: type[TaskConfig], values: Mapping[str, str]) -> Check:
+def check(kind: type[RunConfig], values: Mapping[str, str]) -> Check:
     """Try the values against the task's config; a misspelt choice is told the nearest right one."""
     try:
         return Check(slug=resolve(kind, values).slug())
@@ -121,6 +123,8 @@ class Origin:
     """The run, if it is one: it becomes the parent."""
     told: str = ""
     """What couldn't be taken over."""
+    folder: str | None = None
+    """Where the command of a run of the user's own script works."""
 
 
 def starts_queued(filled: Filled) -> bool:
@@ -133,7 +137,7 @@ def starts_queued(filled: Filled) -> bool:
         return False
 
 
-def check_filled(kind: type[TaskConfig], filled: Filled) -> Check:
+def check_filled(kind: type[RunConfig], filled: Filled) -> Check:
     """Whether the whole form makes runs: its options, seeds, and how they would be started."""
     try:
         seeds = parse_seeds(filled.seeds)
@@ -223,6 +227,7 @@ def requests_of(filled: Filled, *, root: Path, origin: Origin | None = None) -> 
             parent=origin.run if origin is not None else None,
             notify=filled.notify or None,
             command=tuple(run_words(filled, seed, root=root, origin=origin)),
+            folder=Path(origin.folder) if origin is not None and origin.folder is not None else None,
         )
         for seed in seeds
     ]
@@ -261,7 +266,7 @@ def hint(option: Option) -> str:
     return f"{option.key}: {option.help} {kind[:1].upper()}{kind[1:]}; default {default_text(option)}."
 
 
-def options_by_section(kind: type[TaskConfig]) -> dict[str, list[Option]]:
+def options_by_section(kind: type[RunConfig]) -> dict[str, list[Option]]:
     """The options of a task by section, in the order of declaration."""
     sections: dict[str, list[Option]] = {}
     for option in list_options(kind):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
@@ -24,6 +24,8 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     optional: bool = False
+    open: bool = False
+    """Whether it holds whatever keys people give it: `flags` takes `flags.lr`."""
 
     @property
     def section(self) -> str:
@@ -68,7 +70,18 @@ def _leaf(key: str, field: FieldInfo, default: Any) -> Option:
         else:
             words.append(_KIND_WORDS.get(member, getattr(member, "__name__", str(member))))
     shown = default if default is not PydanticUndefined else None
-    return Option(key, " or ".join(words), shown, field.description or "", choices, optional)
+    is_open = any(get_origin(member) is dict for member in members)
+    return Option(key, " or ".join(words), shown, field.description or "", choices, optional, is_open)
+
+
+def find_option(key: str, options: Mapping[str, Option]) -> Option | None:
+    """The option of a key, or the open one that takes it; None where there is neither."""
+    found = options.get(key)
+    if found is not None:
+        return found
+    parent, dot, leaf = key.partition(".")
+    home = options.get(parent)
+    return home if home is not None and home.open and dot and leaf.isidentifier() else None
 
 
 def _union_members(annotation: Any) -> list[Any]:

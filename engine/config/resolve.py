@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from engine.config.options import Option, list_options, nearest
+from engine.config.options import Option, find_option, list_options, nearest
+from engine.config.sections import RunConfig
 from engine.config.yaml_file import read_mapping
 from engine.errors import HeatsError
 
@@ -80,28 +81,35 @@ def resolve(config_class: type[Config], values: Mapping[str, Any], *, place: str
     options = {option.key: option for option in list_options(config_class)}
     nested: dict[str, Any] = {}
     for key, value in values.items():
-        option = options.get(key)
+        option = find_option(key, options)
         if option is None:
-            raise _unknown_key(key, list(options), place)
+            known = [*options, *(f"{free.key}.{key}" for free in options.values() if free.open and key.isidentifier())]
+            raise _unknown_key(key, known, place)
         branch = nested
         *sections, leaf = key.split(".")
         for section in sections:
             branch = branch.setdefault(section, {})
         if isinstance(value, bool) and option.kind in ("integer", "number"):  # pydantic would take true as 1
             raise HeatsError(f"`{key}` = {value}: should be a valid {option.kind}", place=place)
-        branch[leaf] = _convert(option, value)
+        branch[leaf] = _convert(option, value) if key == option.key else value
     # A section given in part keeps the task's own defaults for the rest of it, not the shared section's.
     merged = _merge(config_class().model_dump(), nested)
     try:
-        return config_class.model_validate(merged)
+        config = config_class.model_validate(merged)
     except ValidationError as error:
         raise _first_problem(error, options, place) from None
+    if isinstance(config, RunConfig):
+        try:
+            config.complete()
+        except ValueError as error:
+            raise HeatsError(str(error), place=place) from None
+    return config
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(base[key], dict)
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merge(base[key], value) if both else value
     return merged
 
@@ -134,6 +142,9 @@ def _first_problem(error: ValidationError, options: Mapping[str, Option], place:
     key = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     option = options.get(key)
+    inner = ".".join(key.split(".")[:2])
+    if option is None and find_option(inner, options) is not None:
+        return HeatsError(f"`{inner}` should be a text, a number or true/false", place=place)
     if option is None:  # a check over several options: its message names them
         return HeatsError(message, place=place)
     given = problem["input"]

@@ -236,16 +236,44 @@ class DataSection(Section):
     """Batches that each worker prepares ahead."""
 
 
-class TaskConfig(Section):
-    """The whole config of a run. Each task subclasses it, refines sections and adds its own."""
+class RunConfig(Section):
+    """What the config of every run has, whatever trains it."""
 
     summary: ClassVar[str] = ""
     """One line about the task."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics that its evaluations log, `*` standing for any text; studies refuse others. Empty: nobody checks."""
+    trainer: ClassVar[str] = "engine.train"
+    """The module that runs an attempt, as `python -m MODULE RUN_FOLDER --attempt N`."""
 
     seed: NonNegativeInt = 0
     """Governs every random choice of the run."""
+
+    @property
+    def total_steps(self) -> int | None:
+        """How many steps the run will take, where that is known before it starts."""
+        return None
+
+    @property
+    def best_mode(self) -> Literal["min", "max"]:
+        """Whether less or more of the metric that decides which checkpoint is best is better."""
+        return "min"
+
+    def complete(self) -> None:
+        """Refuse a config that is well formed but can't be launched.
+
+        Raises:
+            ValueError: why, with the key at fault in backquotes.
+        """
+
+    def slug(self) -> str:
+        """The few options worth seeing in a run's id, such as `latent-d384-l4-n8`."""
+        return f"seed{self.seed}"
+
+
+class TaskConfig(RunConfig):
+    """The whole config of a run of our engine. Each task subclasses it, refines sections and adds its own."""
+
     train: TrainSection = TrainSection()
     optim: OptimSection = OptimSection()
     schedule: ScheduleSection = ScheduleSection()
@@ -256,13 +284,19 @@ class TaskConfig(Section):
     guard: GuardSection = GuardSection()
     data: DataSection = DataSection()
 
+    @property
+    def total_steps(self) -> int | None:
+        """Optimizer steps over the whole run."""
+        return self.train.max_steps
+
+    @property
+    def best_mode(self) -> Literal["min", "max"]:
+        """As the evaluation says."""
+        return self.evaluation.best_mode
+
     @model_validator(mode="after")
     def _rollbacks_need_checkpoints(self) -> TaskConfig:
         causes = [cause for cause, policy in self.guard.policies().items() if policy == "rollback"]
         if causes and not self.train.save_every:
             raise ValueError(f"guard.{causes[0]} = rollback needs checkpoints to go back to: train.save_every is 0")
         return self
-
-    def slug(self) -> str:
-        """The few options worth seeing in a run's id, such as `latent-d384-l4-n8`."""
-        return f"seed{self.seed}"

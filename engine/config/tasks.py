@@ -9,10 +9,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from engine.config.options import nearest
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.errors import HeatsError
 
 ENTRY_POINT_GROUP = "heats.tasks"
+STUDIES_GROUP = "heats.studies"
+"""Packages outside heats whose folders hold study files."""
 
 
 @cache
@@ -35,14 +37,26 @@ def task_package(name: str) -> str:
     return packages[name]
 
 
-def config_class(task_name: str) -> type[TaskConfig]:
+def study_folders() -> list[Path]:
+    """The folders of study files that installed packages bring. A package that can't be found is left out."""
+    found = []
+    for point in sorted(entry_points(group=STUDIES_GROUP)):
+        try:
+            spec = importlib.util.find_spec(point.value)
+        except (ImportError, ValueError, AttributeError):
+            continue
+        found += [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
+    return found
+
+
+def config_class(task_name: str) -> type[RunConfig]:
     """The config class of a task, imported without anything heavy.
 
     Raises:
         HeatsError: no task of this name is installed.
     """
     module = importlib.import_module(f"{task_package(task_name)}.config")
-    found: type[TaskConfig] = module.Config
+    found: type[RunConfig] = module.Config
     return found
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import HeatsError
+from engine.launch.scripts import code_of, code_of_run, refuse_missing_program, working_folder
 from engine.launch.starting import (
     LET_GO_SECONDS,
     begin,
@@ -31,7 +32,7 @@ from engine.store.requests import clear, request_stop
 from engine.store.status import State, decide
 
 if TYPE_CHECKING:  # stopping must stay quick
-    from engine.config.sections import TaskConfig
+    from engine.config.sections import RunConfig
     from engine.launch.slots import Slot
 
 
@@ -61,6 +62,8 @@ class LaunchRequest:
     arm: str | None = None
     notify: str | None = None
     """Told of alerts and of the end; HEATS_NOTIFY where it is None, nobody where it is empty."""
+    folder: Path | None = None
+    """Where a command of the user's own works; this process's working folder where it is None."""
 
 
 def launch(root: Path, request: LaunchRequest) -> Started:
@@ -79,12 +82,13 @@ def launch(root: Path, request: LaunchRequest) -> Started:
         values["seed"] = request.seed
     config = resolve(config_class(request.task), values, place=request.place)
     grace_seconds()  # a mistake in it leaves no run behind
+    refuse_missing_program(config, working_folder(request.task, request.folder))
     store = create_store(root)
     run = make_run(store, request, config)
-    return begin(store, run, total_steps=config.train.max_steps, notify=request.notify)
+    return begin(store, run, total_steps=config.total_steps, notify=request.notify)
 
 
-def make_run(store: Store, request: LaunchRequest, config: TaskConfig) -> RunPaths:
+def make_run(store: Store, request: LaunchRequest, config: RunConfig) -> RunPaths:
     """Make a run's folder with everything but an attempt.
 
     Args:
@@ -96,9 +100,9 @@ def make_run(store: Store, request: LaunchRequest, config: TaskConfig) -> RunPat
         MachineError: the store can't be written.
     """
     from engine.config.resolve import config_hash, dump_yaml
-    from engine.config.tasks import package_folder
     from engine.store.create import create_run
 
+    folder = working_folder(request.task, request.folder)
     return create_run(
         store,
         task=request.task,
@@ -113,7 +117,8 @@ def make_run(store: Store, request: LaunchRequest, config: TaskConfig) -> RunPat
         note=request.note,
         parent=request.parent,
         command=request.command,
-        code=package_folder(request.task),
+        code=code_of(request.task, config, folder),
+        folder=folder,
     )
 
 
@@ -131,7 +136,6 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
         HeatsError: it can't be started as it is: processes of it are left, or its config is wrong.
         MachineError: the run's folder can't be written, or no process can be started.
     """
-    from engine.config.tasks import package_folder
     from engine.store.checkpoints import choose
     from engine.store.create import claim_attempt
     from engine.store.provenance import record_attempt
@@ -149,7 +153,7 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
         slot = claim_slot()
         if slot is None:
             return None
-        choice = choose(run, "latest", config.evaluation.best_mode)
+        choice = choose(run, "latest", config.best_mode)
         step = choice.checkpoint.step if choice.checkpoint else 0
         again = bool(run.attempts())
         clear(run)
@@ -157,13 +161,13 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
         dequeue(run)
         commit = record.git_commit if record else None
         if again:
-            commit = record_attempt(run, attempt, package_folder(record.task) if record else None)[0].commit
+            commit = record_attempt(run, attempt, code_of_run(record, config))[0].commit
         launched = launch_record(
             store,
             run,
             attempt,
-            total_steps=config.train.max_steps,
-            resumed_from_step=step if again else None,
+            total_steps=config.total_steps,
+            resumed_from_step=None if record and record.folder else step if again else None,
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
             git_commit=commit,
             environment=slot.environment(),
@@ -203,7 +207,6 @@ def resume(
         MachineError: the run's folder can't be written, or no process can be started.
     """
     from engine.config.resolve import changed_options
-    from engine.config.tasks import package_folder
     from engine.store.checkpoints import choose
     from engine.store.create import claim_attempt
     from engine.store.provenance import record_attempt
@@ -212,19 +215,23 @@ def resume(
     store = open_store(run.folder.parent)
     before = effective_config(run)
     config = apply_overrides(before, overrides or {}, place=run.id)
-    if reset_scaler and config.precision.dtype in ("fp32", "bf16"):
-        raise HeatsError(f"it has no loss scale to reset: it trains in {config.precision.dtype}", place=run.id)
+    scaled = getattr(config, "precision", None)
+    if reset_scaler and scaled is None:
+        raise HeatsError("it has no loss scale to reset: it runs a command of its own", place=run.id)
+    if reset_scaler and scaled is not None and scaled.dtype in ("fp32", "bf16"):
+        raise HeatsError(f"it has no loss scale to reset: it trains in {scaled.dtype}", place=run.id)
     refuse_if_live(run)
     descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
     try:
         wanted = "latest" if from_step is None else str(from_step)
         if emergency:
             wanted = "emergency" if from_step is None else f"emergency-{from_step}"
-        choice = choose(run, wanted, config.evaluation.best_mode)
+        choice = choose(run, wanted, config.best_mode)
         step = choice.checkpoint.step if choice.checkpoint else 0
-        if step >= config.train.max_steps:
+        total = config.total_steps
+        if total is not None and step >= total:
             raise HeatsError(
-                f"it is already at step {step:,} of {config.train.max_steps:,}",
+                f"it is already at step {step:,} of {total:,}",
                 place=run.id,
                 remedy=f"give it more with --override train.max_steps={2 * step}",
             )
@@ -232,13 +239,13 @@ def resume(
         attempt = claim_attempt(run)
         code, code_warnings = code_to_go_on_with(run)
         made = read_run(run.record)
-        state, changes = record_attempt(run, attempt, code or (package_folder(made.task) if made else None))
+        state, changes = record_attempt(run, attempt, code or code_of_run(made, config))
         record = launch_record(
             store,
             run,
             attempt,
-            total_steps=config.train.max_steps,
-            resumed_from_step=step,
+            total_steps=total,
+            resumed_from_step=None if made and made.folder else step,  # a script goes on from where it sees fit
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
             overrides=changed_options(before, config),
             accept_settings=accept_settings,

@@ -30,6 +30,8 @@ class Reproduction:
     import_root: str
     folder: str | None
     """The working folder of the trainer."""
+    inside: Path | None
+    """Where in the repository a command of the user's own works: the new run's works there in the work tree."""
     changes: tuple[Change, ...]
     """What differs between the recorded environment and this one."""
     notes: tuple[str, ...]
@@ -47,7 +49,8 @@ def plan_reproduction(run: RunPaths, *, here: bool = False) -> Reproduction:
         HeatsError: its record is damaged, or its commit isn't to be had.
     """
     from engine.config.resolve import config_hash, dump_yaml, flatten
-    from engine.config.tasks import package_folder, task_package
+    from engine.config.tasks import task_package
+    from engine.launch.scripts import code_of, names_files_of
     from engine.store.stored_config import effective_config
 
     record = read_run(run.record)
@@ -55,7 +58,8 @@ def plan_reproduction(run: RunPaths, *, here: bool = False) -> Reproduction:
         raise HeatsError("its run.json is missing or damaged", place=run.id, remedy="see `heats show`")
     task_package(record.task)
     stands = recorded(run)
-    repository = None if here else _repository(run, stands.commit, stands.code, package_folder(record.task))
+    home = Path(record.folder) if record.folder is not None else None
+    repository = None if here else _repository(run, stands.commit, stands.code, code_of(record.task, None, home))
     notes = [f"untracked and not recorded: {name}" for name in stands.code.get("left_out", []) if not here]
     launches = [launch for launch in (read_launch(attempt.launch) for attempt in run.attempts()) if launch]
     overridden = any(launch.overrides for launch in launches)
@@ -70,8 +74,15 @@ def plan_reproduction(run: RunPaths, *, here: bool = False) -> Reproduction:
         text, digest, values = dump_yaml(config), config_hash(config), flatten(config.model_dump())
     else:  # as it stands: an older commit may not know options that are known here
         text, digest, values = _stored(run), record.config_hash or "", _stored_values(run)
-    folder = launches[0].folder if launches else None
-    if folder is not None and not os.path.isdir(folder):
+    folder = record.folder or (launches[0].folder if launches else None)
+    inside: Path | None = None
+    if repository is not None and home is not None:
+        if home.is_relative_to(repository):
+            inside = home.relative_to(repository)
+        named = names_files_of(repository, effective_config(run))
+        if named:
+            notes.append(f"its command names {named}, which is taken as it stands now")
+    if folder is not None and inside is None and not os.path.isdir(folder):
         notes.append(f"its working folder has gone ({folder}); the new run works in this one")
         folder = None
     steps = values.get("train.max_steps")
@@ -87,6 +98,7 @@ def plan_reproduction(run: RunPaths, *, here: bool = False) -> Reproduction:
         repository=repository,
         import_root=root if isinstance(root, str) and not os.path.isabs(root) and ".." not in Path(root).parts else ".",
         folder=folder,
+        inside=inside,
         changes=tuple(environment_changes(stands.environment, environment())),
         notes=tuple(notes),
     )
@@ -116,7 +128,7 @@ def reproduce(
         HeatsError: the patch doesn't apply, or the work tree's folder is in use.
         MachineError: something can't be written or started.
     """
-    from engine.config.tasks import package_folder
+    from engine.launch.scripts import code_of
     from engine.launch.worktrees import remove_worktree
     from engine.store.create import create_run
 
@@ -127,16 +139,19 @@ def reproduce(
         tree = (worktree or new_worktree_path(plan.commit)).absolute()
         make_worktree(plan.repository, plan.commit, plan.patch, tree)
     code = tree / plan.import_root if tree else None
+    folder = tree / plan.inside if tree is not None and plan.inside is not None else None
+    if folder is None and record.folder is not None:
+        folder = Path(plan.folder) if plan.folder is not None else Path.cwd()
     try:
         run = create_run(
             store, task=record.task, slug=_slug(plan.run.id, record.task), config_yaml=plan.config_yaml,
             config_hash=plan.config_hash, name=name or _name(record), seed=record.seed, parent=plan.run.id,
-            command=command, code=code or package_folder(record.task),
+            command=command, code=code or code_of(record.task, None, folder), folder=folder,
         )  # fmt: skip
         if tree is not None and plan.repository is not None and worktree is None and not keep_worktree:
             lend_worktree(tree, plan.repository, run)
         places = {"code": str(code)} if code else {}
-        started = begin(store, run, total_steps=plan.total_steps, **places, **_folder(plan))
+        started = begin(store, run, total_steps=plan.total_steps, **places, **_folder(plan, folder))
     except HeatsError:
         if tree is not None and plan.repository is not None:
             remove_worktree(plan.repository, tree)
@@ -144,7 +159,9 @@ def reproduce(
     return started, tree
 
 
-def _folder(plan: Reproduction) -> dict[str, str]:
+def _folder(plan: Reproduction, folder: Path | None) -> dict[str, str]:
+    if folder is not None:
+        return {"folder": str(folder)}
     return {"folder": plan.folder} if plan.folder is not None else {}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.errors import HeatsError, MachineError
 from engine.launch.linger import logout_warning
+from engine.launch.scripts import how_it_runs
 from engine.store import host, lock
 from engine.store.hold import take_lock
 from engine.store.paths import AttemptPaths, RunPaths, Store, program
@@ -78,17 +79,18 @@ def launch_record(store: Store, run: RunPaths, attempt: AttemptPaths, **facts: A
     Raises:
         HeatsError: HEATS_GRACE_SECONDS is no number of seconds.
     """
+    how = how_it_runs(run)
     return LaunchRecord(
         attempt=attempt.number,
         created=time.time(),
         host=host.host_name(),
         boot_id=host.boot_id(),
         pid_namespace=host.pid_namespace(),
-        command=(*program("engine.train"), str(run.folder), "--attempt", str(attempt.number)),
+        command=(*how.pop("command"), "--attempt", str(attempt.number)),
         lock=str(lock.lock_path(store.id, run.id)),
         grace_seconds=grace_seconds(),
         launcher_pid=os.getpid(),
-        **({"folder": os.getcwd()} | facts),
+        **({"folder": os.getcwd()} | how | facts),
     )
 
 

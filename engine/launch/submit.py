@@ -13,7 +13,7 @@ from engine.launch.actions import LaunchRequest, Started
 from engine.store.paths import RunPaths, create_store
 
 if TYPE_CHECKING:
-    from engine.config.sections import TaskConfig
+    from engine.config.sections import RunConfig
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _enqueue(root: Path, requests: Sequence[LaunchRequest]) -> Submitted:
     return Submitted(tuple(started), tuple(run for run in runs if run.id not in begun))
 
 
-def _config(request: LaunchRequest) -> TaskConfig:
+def _config(request: LaunchRequest) -> RunConfig:
     from engine.config.resolve import resolve
     from engine.config.tasks import config_class
 

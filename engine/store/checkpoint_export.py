@@ -51,18 +51,18 @@ def plan_export(run: RunPaths, target: Path, wanted: str = "best") -> ExportPlan
     """
     # pydantic takes a while to load, which `--help` needn't
     from engine.config.resolve import dump_yaml
-    from engine.store.stored_config import effective_config
+    from engine.store.stored_config import training_config
 
     target = _checked(run, target)
     record = read_run(run.record)
     if record is None:
         raise HeatsError("its run.json is missing or damaged", place=run.id)
-    now = effective_config(run)
+    now = training_config(run)
     choice = stored.choose(run, wanted, now.evaluation.best_mode)
     chosen = choice.checkpoint
     if chosen is None:
         raise HeatsError("it has no checkpoint that can be used yet", place=run.id)
-    config = effective_config(run, up_to_attempt=chosen.attempt)
+    config = training_config(run, up_to_attempt=chosen.attempt)
     metric = None if chosen.metric is None else {config.evaluation.best_metric: encode_number(chosen.metric)}
     facts = {
         "schema": 1, "run": run.id, "name": record.name, "task": record.task, "step": chosen.step, "metric": metric,

@@ -75,10 +75,10 @@ def plan_prune(
     Raises:
         HeatsError: it is live, or its config can't be read.
     """
-    from engine.store.stored_config import effective_config  # pydantic takes a while to load
+    from engine.store.stored_config import training_config  # pydantic takes a while to load
 
     refuse_if_live(run)
-    config = effective_config(run)
+    config = training_config(run)
     own = config.checkpoint
     found = stored.scan(run)
     protected = _protected(run, found, started_from or {}, advance)

@@ -203,7 +203,7 @@ def best_mode(run: RunPaths) -> str | None:
     from engine.store.stored_config import effective_config  # pydantic takes a while to load
 
     try:
-        return effective_config(run).evaluation.best_mode
+        return effective_config(run).best_mode
     except HeatsError:
         return None
 

@@ -90,10 +90,10 @@ def _holds(path: Path, marks: Sequence[bytes]) -> bool:
 
 
 def _save_every(run: RunPaths) -> int | None:
-    from engine.store.stored_config import effective_config
+    from engine.store.stored_config import training_config
 
     try:
-        return effective_config(run).train.save_every
+        return training_config(run).train.save_every
     except HeatsError:
         return None
 

@@ -45,6 +45,7 @@ def create_run(
     parent: str | None = None,
     command: tuple[str, ...] = (),
     code: Path | None = None,
+    folder: Path | None = None,
 ) -> RunPaths:
     """Make a run's folder with everything but its first attempt; run.json comes last.
 
@@ -61,11 +62,12 @@ def create_run(
             write_atomic(run.code_patch, state.patch)
         if tags or note:
             write_json(run.notes, {"schema": 1, "tags": list(tags), "note": note, "star": False, "archived": False})
-        for folder in (run.requests, run.attempts_folder, run.tensorboard, run.checkpoints):
-            folder.mkdir()
+        for inner in (run.requests, run.attempts_folder, run.tensorboard, run.checkpoints):
+            inner.mkdir()
         record = RunRecord(
             id=run.id, name=name or slug, task=task, created=now, seed=seed, study=study, arm=arm, parent=parent,
             command=command, config_hash=config_hash, git_commit=state.commit, host=host.host_name(),
+            folder=None if folder is None else str(folder),
         )  # fmt: skip
         write_run(run.record, record)
     except (OSError, MachineError) as error:

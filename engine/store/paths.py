@@ -75,6 +75,16 @@ class AttemptPaths:
         return self.folder / "beat.json"
 
     @property
+    def track(self) -> Path:
+        """What a script of the user's own says of itself through `engine.track`, which alone writes it."""
+        return self.folder / "track.jsonl"
+
+    @property
+    def sources(self) -> Path:
+        """Where the figures of a script of the user's own come from; written by the collector beside it."""
+        return self.folder / "sources.json"
+
+    @property
     def code_patch(self) -> Path:
         """Written by the launcher of a later attempt, where it differs from the run's (empty: all is committed)."""
         return self.folder / "code.patch"
@@ -144,6 +154,11 @@ class RunPaths:
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def script(self) -> Path:
+        """Where a script of the user's own may put its files; only runs of such scripts have it."""
+        return self.folder / "script"
 
     def attempt(self, number: int) -> AttemptPaths:
         return AttemptPaths(self.attempts_folder / f"{number:03d}")

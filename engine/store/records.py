@@ -18,7 +18,10 @@ FINAL_EVENTS = ("finished", "stopped", "preempted", "failed")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """run.json: written once, when the run is made. `created` is in seconds since 1970."""
+    """run.json: written once, when the run is made. `created` is in seconds since 1970.
+
+    `folder` is the working folder of a command of the user's own; None for what our engine trains, which needs none.
+    """
 
     id: str
     name: str
@@ -32,6 +35,7 @@ class RunRecord:
     config_hash: str | None = None
     git_commit: str | None = None
     host: str | None = None
+    folder: str | None = None
     schema: int = 1
 
 

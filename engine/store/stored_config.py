@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config.resolve import content_hash, flatten, parse_overrides, read_yaml_file, resolve
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig, TaskConfig
 from engine.config.tasks import config_class
 from engine.config.yaml_file import read_mapping
 from engine.errors import HeatsError
 from engine.store.paths import RunPaths
 from engine.store.records import read_launch, read_run
 
-__all__ = ["apply_overrides", "effective_config", "parse_overrides"]
+__all__ = ["apply_overrides", "effective_config", "parse_overrides", "training_config"]
 
 
-def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> TaskConfig:
+def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> RunConfig:
     """The stored config with the overrides of all attempts (or those up to one) applied in order.
 
     Raises:
@@ -43,6 +43,18 @@ def effective_config(run: RunPaths, *, up_to_attempt: int | None = None) -> Task
     return resolve(config_class(record.task), values, place=str(run.config))
 
 
+def training_config(run: RunPaths, *, up_to_attempt: int | None = None) -> TaskConfig:
+    """The same for what only our engine's runs can: checkpoints of ours, and retraining.
+
+    Raises:
+        HeatsError: as `effective_config`, or the run is of a command of the user's own.
+    """
+    config = effective_config(run, up_to_attempt=up_to_attempt)
+    if not isinstance(config, TaskConfig):
+        raise HeatsError("it runs a command of its own, whose checkpoints only that command knows", place=run.id)
+    return config
+
+
 def was_edited(run: RunPaths) -> bool:
     """Whether config.yaml says something else than when the run was made. False where that can't be told."""
     record = read_run(run.record)
@@ -54,7 +66,7 @@ def was_edited(run: RunPaths) -> bool:
         return False  # damage is told elsewhere
 
 
-def apply_overrides(config: TaskConfig, overrides: Mapping[str, Any], *, place: str | None = None) -> TaskConfig:
+def apply_overrides(config: RunConfig, overrides: Mapping[str, Any], *, place: str | None = None) -> RunConfig:
     """A config with some options changed.
 
     Raises:

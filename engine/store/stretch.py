@@ -9,7 +9,7 @@ from engine.errors import HeatsError
 from engine.store.checkpoints import Checkpoint, scan, verify
 from engine.store.paths import RunPaths
 from engine.store.records import LaunchRecord, read_events, read_launch, read_run
-from engine.store.stored_config import effective_config
+from engine.store.stored_config import training_config
 
 _ROLLBACKS = ("rolled_back", "rollback")
 
@@ -73,7 +73,7 @@ def plan_stretch(run: RunPaths, first_step: int | None = None, last_step: int | 
     _refuse_overrides(run, parts[1:])
     _refuse_rollbacks(run, parts, begin, end.step)
     last = parts[-1].launch if parts else None
-    config = effective_config(run, up_to_attempt=last.attempt if last else None)
+    config = training_config(run, up_to_attempt=last.attempt if last else None)
     return Stretch(run, record.task, config, start, end, last)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from dataclasses import dataclass, field
@@ -157,7 +158,10 @@ def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
     # A last word carries the last figures: what has ended needs no look at its metrics.
     final = next((event for event in reversed(history.last_attempt) if event.is_final), None)
     spoken = final is not None and "train/loss" in _numbers(final.facts.get("metrics"))
-    tail = _Tail() if spoken else _metric_tail(run, numbers, history)
+    script = record is not None and record.folder is not None
+    tail = _Tail() if spoken else _metric_tail(run, numbers, history, any_pace=script)
+    if script and tail.gap is None:
+        tail.gap = math.inf  # a script may say nothing at all for as long as it likes
     step = max(tail.step, history.step)
     status = _status(run, numbers, history, tail, record, final)
     metrics = history.evaluated | tail.values
@@ -329,8 +333,11 @@ class _Tail:
     gap: float | None = None
 
 
-def _metric_tail(run: RunPaths, numbers: list[int], history: _History) -> _Tail:
-    """The last values of the metrics, from the end of the newest attempt's log that has any."""
+def _metric_tail(run: RunPaths, numbers: list[int], history: _History, *, any_pace: bool = False) -> _Tail:
+    """The last values of the metrics, from the end of the newest attempt's log that has any.
+
+    The rate is that of the records with a training loss, which our engine writes at each step; with `any_pace` of all.
+    """
     tail = _Tail()
     start = history.launch.resumed_from_step if history.launch else None
     rolled_back = False
@@ -355,7 +362,7 @@ def _metric_tail(run: RunPaths, numbers: list[int], history: _History) -> _Tail:
             if time is not None:
                 if tail.time is None:
                     tail.time = time
-                if "train/loss" in record and len(times) < _PACED:
+                if (any_pace or "train/loss" in record) and len(times) < _PACED:
                     times.appendleft((step, time))
             if not record.keys() <= tail.values.keys():
                 tail.values = _numbers(record) | tail.values

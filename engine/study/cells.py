@@ -217,7 +217,7 @@ def to_json(state: CellState, metric: str | None, which: str = "last") -> dict[s
         "status": str(state.summary.status) if state.summary else None,
         "reason": state.summary.reason if state.summary else None,
         "step": state.summary.step if state.summary else None,
-        "total_steps": state.summary.total_steps if state.summary else state.cell.config.train.max_steps,
+        "total_steps": state.summary.total_steps if state.summary else state.cell.config.total_steps,
         "value": None if value is None else encode_number(value),
         "commit": state.commit,
         "needs": list(state.cell.needs),

@@ -68,14 +68,14 @@ def points(found: RunHistory, metric: str, axis: Axis = "step") -> Points | None
 def steps_per_epoch(run: RunPaths) -> float | None:
     """Optimizer steps in one pass over the training data, by the engine's own word; None where it said nothing."""
     from engine.store.records import read_events
-    from engine.store.stored_config import effective_config
+    from engine.store.stored_config import training_config
 
     for attempt in reversed(run.attempts()):
         for event in read_events(attempt.events)[0]:
             batches = event.facts.get("batches_per_epoch")
             if event.name == "training" and isinstance(batches, int) and batches > 0:
                 try:
-                    return max(1, batches // effective_config(run).train.accumulation)
+                    return max(1, batches // training_config(run).train.accumulation)
                 except HeatsError:  # of a version whose options are gone
                     return batches
     return None

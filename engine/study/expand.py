@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from engine.config.options import find_option, list_options
 from engine.config.resolve import config_hash, flatten, resolve
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.config.tasks import config_class
 from engine.errors import HeatsError
 from engine.study.spec import Study
@@ -31,7 +32,7 @@ class Cell:
 
     arm: str
     seed: int
-    config: TaskConfig
+    config: RunConfig
     needs: tuple[str, ...] = ()
     """Options whose values are still missing because what they come from hasn't finished."""
 
@@ -108,6 +109,7 @@ def expand(
         for seed in study.spec.seeds
         for arm in arms
     ]
+    _refuse_equal_seeds(study, cells)
     if not trials:  # a search may draw the same setting twice
         _refuse_equal_arms(study, cells)
     return cells
@@ -146,9 +148,9 @@ def _check_needs(study: Study) -> None:
 
     if not study.spec.needs:
         return
-    options = flatten(config_class(study.spec.task)().model_dump())
+    options = {option.key: option for option in list_options(config_class(study.spec.task))}
     for key in study.spec.needs:
-        if key not in options:
+        if find_option(key, options) is None:
             near = nearest(key, list(options))
             remedy = f"did you mean `{near}`?" if near else None
             raise HeatsError(f"unknown option `{key}`", place=study.place("needs", key), remedy=remedy)
@@ -157,6 +159,9 @@ def _check_needs(study: Study) -> None:
 def _cell(study: Study, arm: Arm, seed: int, base: Mapping[str, Any], needed: Mapping[str, Any]) -> Cell:
     values = {**base, **arm.values, **needed, "seed": seed}
     missing = tuple(key for key in study.spec.needs if key not in needed)
+    options = {option.key: option for option in list_options(config_class(study.spec.task))} if missing else {}
+    # What has no default stands empty until it comes; nothing is launched before.
+    values = {key: "" for key in missing if key not in options and find_option(key, options)} | values
     try:
         config = resolve(config_class(study.spec.task), values)
     except HeatsError as error:
@@ -190,6 +195,22 @@ def _check_names(study: Study, arms: list[Arm]) -> None:
                 raise HeatsError(f"there is no arm `{wanted}`", place=study.place(*path), remedy=remedy)
         if item.better in rivals:
             raise HeatsError(f"`{item.better}` is compared with itself", place=study.place("hypothesis"))
+
+
+def _refuse_equal_seeds(study: Study, cells: list[Cell]) -> None:
+    """Refuse commands that don't say their seed: five runs of one seed would pass for five seeds."""
+    from engine.launch.scripts import command_words
+
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        other = first.setdefault(cell.arm, cell)
+        words = command_words(cell.config)
+        if other is not cell and words and words == command_words(other.config):
+            message = f"`exec.command` is the same for the seeds {other.seed} and {cell.seed}: it has no {{seed}}"
+            raise HeatsError(
+                message, place=_blame(study, Arm(cell.arm, {}), message),
+                remedy="write {seed} where the script takes its seed, or give the study one seed",
+            )  # fmt: skip
 
 
 def _refuse_equal_arms(study: Study, cells: list[Cell]) -> None:

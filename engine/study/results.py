@@ -116,10 +116,11 @@ def _reach(
         found = histories[state.run.id]
         step = curves.first_reaching(curves.points(found, metric), target, study.mode)
         if step is not None:
-            train = state.cell.config.train
+            train = getattr(state.cell.config, "train", None)
             steps.append(step)
             seconds.append(float(curves.training_seconds(found, np.asarray([step]))[0]))
-            samples.append(step * train.batch_size * train.accumulation)
+            if train is not None:
+                samples.append(step * train.batch_size * train.accumulation)
     seen = mean(samples)
     work = seen * parameters if seen is not None and parameters is not None else None
     return Reach(len(steps), len(finished), tuple(steps), mean(seconds), seen, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from engine.errors import HeatsError
 from engine.launch import actions, slots
 from engine.launch import queue as launch_queue
+from engine.launch.scripts import refuse_missing_program
 from engine.store import host, lock, queue
 from engine.store.files import read_json, write_atomic, write_json
 from engine.store.paths import RunPaths, Store, create_store, open_store
@@ -86,6 +88,9 @@ def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[
         seen: dict[Path, list[CellState]] = {}
         looks = [(item, find_cells(store, item, seen)) for item in order]
         plan_launch(looks[-1][1], redo)  # every mistake is said before anything is made
+        for _, states in looks:
+            for state in states[:1]:
+                refuse_missing_program(state.cell.config, Path.cwd())
         launch_queue.open_queue(store)
         over = False
         for item, states in looks:
@@ -119,7 +124,11 @@ def _remember(store: Store, study: Study) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if study.file.exists():
         write_atomic(folder / _SNAPSHOT, study.file.read_bytes())
-    write_json(folder / _PENDING, {"schema": 1, "file": str(study.file.absolute()), "preset": study.preset})
+    # Whoever goes on with it later works elsewhere; commands of the user's own work where the study was begun.
+    write_json(
+        folder / _PENDING,
+        {"schema": 1, "file": str(study.file.absolute()), "preset": study.preset, "folder": os.getcwd()},
+    )
 
 
 def _top_up(store: Store, study: Study) -> None:
@@ -217,11 +226,18 @@ def is_over(store: Store, study: Study, states: Sequence[CellState]) -> bool:
 
 def _make(store: Store, study: Study, cell: Cell, command: tuple[str, ...]) -> RunPaths:
     request = actions.LaunchRequest(
-        study.spec.task, {}, name=f"{cell.arm} {cell.seed}", study=study.label, arm=cell.arm, command=command
-    )
+        study.spec.task, {}, name=f"{cell.arm} {cell.seed}", study=study.label, arm=cell.arm, command=command,
+        folder=_begun_in(store, study),
+    )  # fmt: skip
     run = actions.make_run(store, request, cell.config)
     _enqueue(study, run)
     return run
+
+
+def _begun_in(store: Store, study: Study) -> Path | None:
+    """The folder that this machine's person was in who began the study; None where nobody knows."""
+    folder = (read_json(study_folder(store, study) / _PENDING) or {}).get("folder")
+    return Path(folder) if isinstance(folder, str) else None
 
 
 def _enqueue(study: Study, run: RunPaths) -> None:

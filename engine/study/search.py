@@ -138,8 +138,10 @@ def _distribution(study: Study, key: str, space: RangeSpec) -> optuna.distributi
     assert space.low is not None
     assert space.high is not None
     kinds = {option.key: option.kind for option in list_options(config_class(study.spec.task))}
+    # The flags of a script have no kind of their own: what lies between whole numbers is whole.
+    whole = key not in kinds and isinstance(space.low, int) and isinstance(space.high, int)
     try:
-        if kinds.get(key) == "integer":
+        if kinds.get(key) == "integer" or whole:
             return optuna.distributions.IntDistribution(int(space.low), int(space.high), log=space.log)
         return optuna.distributions.FloatDistribution(space.low, space.high, log=space.log)
     except ValueError as error:

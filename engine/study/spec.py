@@ -49,9 +49,9 @@ class BudgetSpec(Section):
 class RangeSpec(Section):
     """Where a search may look for the value of one option."""
 
-    low: float | None = None
+    low: int | float | None = None
     """The least value."""
-    high: float | None = None
+    high: int | float | None = None
     """The greatest value."""
     log: bool = False
     """Whether values are drawn on a logarithmic scale."""

@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import HeatsError
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
-from engine.store.stored_config import effective_config
+from engine.store.stored_config import training_config
 
 SAMPLES = 8
 """Steps that are counted, evenly spread: what a step costs may change with a schedule."""
@@ -55,7 +55,7 @@ def count_work(run: RunPaths, steps: int | None = None) -> dict[str, Any]:
     record = read_run(run.record)
     if record is None:
         raise HeatsError("its run.json is missing or damaged", place=run.id)
-    config = effective_config(run)
+    config = training_config(run)
 
     # Torch only now: every mistake above is answered at once.
     import torch

@@ -13,7 +13,7 @@ from engine.store.checkpoints import choose
 from engine.store.files import encode_number
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
-from engine.store.stored_config import effective_config
+from engine.store.stored_config import training_config
 
 
 def main(words: list[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def evaluate_checkpoint(run: RunPaths, wanted: str, split: str) -> dict[str, Any
     record = read_run(run.record)
     if record is None:
         raise HeatsError("its run.json is missing or damaged", place=run.id)
-    config = effective_config(run)
+    config = training_config(run)
     chosen = choose(run, wanted, config.evaluation.best_mode).checkpoint
     if chosen is None:
         raise HeatsError("it has no checkpoint that can be used yet", place=run.id)

@@ -56,6 +56,7 @@ def resume_selftest(changes: dict[str, Any]) -> int:
     with tempfile.TemporaryDirectory(prefix="heats-selftest-") as folder:
         root = Path(folder) / "runs"
         config = resolve(config_class("multiplication"), SMALL | changes)
+        assert isinstance(config, TaskConfig)
         total = config.train.max_steps
         half = total // 2
         print(f"training {total} steps straight ...", flush=True)

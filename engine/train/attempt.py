@@ -11,7 +11,7 @@ from engine.errors import HeatsError
 from engine.store.checkpoints import Checkpoint, scan
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.records import LaunchRecord, read_run
-from engine.store.stored_config import effective_config
+from engine.store.stored_config import training_config
 from engine.train import log as logs
 from engine.train.control import PREEMPTED_EXIT_CODE, Control, LeaveNow
 from engine.train.events import EventLog
@@ -43,7 +43,7 @@ def train_attempt(
     try:
         record = read_run(run.record)
         assert record is not None, "the caller has read it"
-        config = effective_config(run, up_to_attempt=attempt.number)
+        config = training_config(run, up_to_attempt=attempt.number)
         task = load_task(record.task)(config)
         task.store = run.folder.parent
         checkpoint = _checkpoint(run, launch)

@@ -22,6 +22,7 @@ from tests.engine.study.made import make_study
 from tests.support import TINY, look, wait_for_state
 from tests.tui.driving import drive, selected, told, until
 from tests.tui.made import make_run
+from tui import form_origins
 from tui.heats_app import HeatsApp
 from tui.launch_form import (
     Filled,
@@ -294,3 +295,26 @@ def test_two_seeds_are_launched_through_the_queue(store_root: Path, monkeypatch:
 def shown(form: LaunchScreen, name: str) -> str:
     """A line of text of the form."""
     return str(getattr(form.query_one(f"#{name}", Static), "shown_text", ""))
+
+
+def test_a_command_of_ones_own_is_typed_into_its_field_and_launched(
+    store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "work" / "train.py").write_text("import sys\nprint('step 1 loss:', sys.argv[1])\n")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot, LaunchScreen("exec"))
+        assert "`exec.command` is empty" in shown(form, "problem")
+        form._field("exec.command").value = "python train.py {lr}"
+        form._field("flags").value = "{lr: 0.25}"
+        await until(pilot, lambda: "makes a run train-lr0.25" in shown(form, "problem"))
+        (request,) = form.requests()
+        run = actions.launch(store_root, request).run
+        assert wait_for_state(run, State.FINISHED).metrics == {"train/loss": 0.25}
+        origin = form_origins.of_run(store_root, run.id)
+        assert origin.folder == str(tmp_path / "work")
+        assert dict(origin.values)["flags"] == "{lr: 0.25}"
+
+    drive(store_root, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,6 +52,7 @@ def command(
     request = LaunchRequest(
         task=record.task, values=flatten(apply_overrides(base, changes).model_dump()), name=name,
         tags=tuple(tag or ()), note=note, command=("heats", *sys.argv[1:]), parent=found.id, notify=notify,
+        folder=Path(record.folder) if record.folder is not None else None,
     )  # fmt: skip
     if dry_run:
         print_resolved(request, as_json)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +16,20 @@ from engine.launch.actions import LaunchRequest, launch
 from engine.store.paths import default_root
 from tui.cli.options import AsJson, Bell, Follow, Notify, Queue, RunsDir
 from tui.cli.started import report_queued, report_started
-from tui.cli.terminal import print_json
+from tui.cli.terminal import print_json, safe
+
+if TYPE_CHECKING:
+    from engine.config.sections import RunConfig
 
 
 def command(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Which task; `heats tasks` lists them.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options; `heats tasks TASK` lists them.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]... [-- COMMAND]",
+            help="Options; `heats tasks TASK` lists them. Behind --, the command of the task exec.",
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML with options; KEY=VALUE beats it.")
@@ -39,8 +49,9 @@ def command(
     """Start a run of a task.
 
     Every option of the task can be set as KEY=VALUE, such as train.max_steps=2000.
+    Any script of your own: heats launch exec -- python train.py --lr 3e-4
     """
-    values = read_values(task, config, overrides or [], seed)
+    values = read_values(task, config, own_command(task, overrides or []), seed)
     request = LaunchRequest(
         task=task, values=values, name=name, tags=tuple(tag or ()), note=note, seed=seed,
         command=("heats", *sys.argv[1:]), notify=notify,
@@ -52,6 +63,21 @@ def command(
         report_queued(default_root(runs_dir), request, follow, as_json, bell=bell)
         return
     report_started(launch(default_root(runs_dir), request), follow, as_json, bell=bell)
+
+
+def own_command(task: str, words: Sequence[str]) -> list[str]:
+    """The words of a launch with a command of the user's own, if it holds one, as the option `exec.command`.
+
+    The command begins at the first word that is no KEY=VALUE.
+    """
+    from engine.launch.scripts import runs_script
+
+    first = next((place for place, word in enumerate(words) if not re.match(r"[A-Za-z_][\w.]*=", word)), None)
+    if first is None or not runs_script(task):
+        return list(words)
+    from engine.tasks.exec.config import join_words
+
+    return [*words[:first], f"exec.command={join_words(words[first:])}"]
 
 
 def read_values(task: str, config: Path | None, words: list[str], seed: int | None) -> dict[str, Any]:
@@ -98,7 +124,17 @@ def print_resolved(request: LaunchRequest, as_json: bool) -> None:
     values = dict(request.values) | ({} if request.seed is None else {"seed": request.seed})
     resolved = resolve(config_class(request.task), values)
     slug = new_run_id(request.task, resolved.slug(), 0.0).split("_", 1)[1].rpartition("_")[0]
+    told = command_facts(resolved)
     if as_json:
-        print_json({"task": request.task, "slug": slug, "config": resolved.model_dump(mode="json")})
+        print_json({"task": request.task, "slug": slug, "config": resolved.model_dump(mode="json")} | told)
     else:
         print(f"# {slug}\n{dump_yaml(resolved)}", end="")
+        if told:
+            print(f"# runs: {safe(shlex.join(told['words']))}")
+            print("".join(f"# figures: {safe(rule)}\n" for rule in told["rules"]), end="")
+
+
+def command_facts(config: RunConfig) -> dict[str, Any]:
+    """What is run and how its figures are found, for a command of the user's own; nothing for our engine's tasks."""
+    words, rules = getattr(config, "words", None), getattr(config, "rules", None)
+    return {"words": words(), "rules": rules()} if callable(words) and callable(rules) else {}

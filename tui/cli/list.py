@@ -11,6 +11,7 @@ import typer
 
 from engine.store.checkpoints import has_checkpoint
 from engine.store.filter import SUMMARY, Filter, parse
+from engine.store.host import host_name
 from engine.store.index import Listed, by_age, config_values, list_lines, newest_runs, summaries
 from engine.store.paths import Store
 from engine.store.status import State
@@ -132,6 +133,8 @@ def _table(runs: Sequence[RunSummary]) -> str:
     columns += [Column("step", right=True), Column("loss", right=True)]
     columns += [Column("left", right=True)] if lasting else []
     columns += [Column("age", right=True)]
+    elsewhere = any(run.host and run.host != host_name() for run in runs)
+    columns += [Column("host")] if elsewhere else []
     rows = []
     for run in runs:
         row = [
@@ -142,5 +145,6 @@ def _table(runs: Sequence[RunSummary]) -> str:
         row += [Cell(form.progress(run.step, run.total_steps)), Cell(form.number(run.loss))]
         row += [Cell(form.duration(run.left))] if lasting else []
         row += [Cell(form.ago(run.created or None, now))]
+        row += [Cell(safe(run.host or ""))] if elsewhere else []
         rows.append(row)
     return render(columns, rows)

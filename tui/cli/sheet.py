@@ -14,6 +14,7 @@ from engine.store.status import State
 from engine.store.summary import RunSummary
 from tui import format as form
 from tui.cli.attempts import AttemptView
+from tui.cli.figure_sources import describe
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import columns, glyphs, label, paint, safe
 
@@ -35,6 +36,7 @@ def print_sheet(
     _print_list("alerts", summary.alerts, "yellow")
     _print_list("problems", summary.problems, "red")
     _print_metrics(summary)
+    _print_list("figures from", describe(run), "dim")
     _print_attempts(attempts)
     _print_checkpoints(run, saved)
     _print_options(options, trouble)
@@ -65,6 +67,7 @@ def _print_facts(run: RunPaths, summary: RunSummary) -> None:
         "study": " / ".join(part for part in (summary.study, summary.arm) if part),
         "parent": (record.parent if record else None) or "",
         "commit": (record.git_commit if record else None) or "",
+        "works in": (record.folder if record else None) or "",
         "tags": ", ".join(summary.tags),
         "note": summary.note,
         "marks": ", ".join(word for word, on in (("star", summary.star), ("archived", summary.archived)) if on),

@@ -12,6 +12,7 @@ from engine.store.paths import RunPaths
 from engine.store.summary import RunSummary, summarize
 from tui.cli.attempts import AttemptView, view_attempts
 from tui.cli.defaults import changed_from_defaults
+from tui.cli.figure_sources import read_sources
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.sheet import print_sheet
 from tui.cli.terminal import print_json
@@ -73,4 +74,5 @@ def to_json(
         ],
         "changed_options": options,
         "path": str(run.folder),
+        "figure_sources": read_sources(run),
     }

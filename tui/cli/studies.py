@@ -38,11 +38,12 @@ _COLOURS = {
 
 
 def folders() -> list[Path]:
-    """Where studies are looked for: here, and beside the packages in a clone of heats."""
+    """Where studies are looked for: here, beside the packages in a clone of heats, and in other packages' folders."""
     import engine
+    from engine.config.tasks import study_folders
 
     beside = Path(engine.__file__ or "").resolve().parent.parent / FOLDER
-    return list(dict.fromkeys(folder for folder in (FOLDER.absolute(), beside) if folder.is_dir()))
+    return list(dict.fromkeys(folder for folder in (FOLDER.absolute(), beside, *study_folders()) if folder.is_dir()))
 
 
 def study_files() -> list[Path]:

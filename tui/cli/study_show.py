@@ -54,7 +54,8 @@ def command(study: StudyName, preset: Preset = None, as_json: AsJson = False) ->
         print(f"  needs     {key} from {source}")
     if found.spec.presets:
         print(f"  presets   {', '.join(found.spec.presets)}")
-    steps = sum(cell.config.train.max_steps for cell in cells)
+    steps = sum(cell.config.total_steps or 0 for cell in cells)
+    spoken = f", {steps:,} steps in all" if steps else ""
     if cells:
         most = found.spec.budget.max_parallel
-        print(f"  it trains {len(cells)} runs, {steps:,} steps in all, {most} at once at most")
+        print(f"  it trains {len(cells)} runs{spoken}, {most} at once at most")

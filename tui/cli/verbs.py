@@ -31,6 +31,8 @@ VERBS = {
     "purge": ("tui.cli.purge", "Delete runs in the trash for good."),
     "export": ("tui.cli.export", "Write histories or a table of runs as CSV, JSON or Parquet."),
     "import": ("tui.cli.importing", "Take in runs of TensorBoard, W&B, CSV or JSON lines."),
+    "pull": ("tui.cli.pull", "Copy runs from a store on another machine."),
+    "push": ("tui.cli.push", "Copy runs into a store on another machine."),
     "study": ("tui.cli.study", "Run studies of arms x seeds, judge and report them."),
     "queue": ("tui.cli.queue", "See and steer what waits to run."),
     "machine": ("tui.cli.machine", "Show the machine: its load, GPUs, slots, and each run's processes."),

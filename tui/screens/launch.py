@@ -52,6 +52,9 @@ _FIND_HINT = "A part of an option's name or help narrows the form; KEY=VALUE and
 _CHOICES = {"start": STARTS, "backend": BACKENDS}
 
 
+_OWN_COMMAND = "exec"
+
+
 class LaunchScreen(HeatsScreen):
     """New runs of a task.
 
@@ -78,7 +81,8 @@ class LaunchScreen(HeatsScreen):
         self._before: dict[str, str] | None = None
         self._last: Field | None = None
         """The field that was typed into last."""
-        self._use(task or (self.tasks[0] if self.tasks else ""))
+        ours = [name for name in self.tasks if name != _OWN_COMMAND]  # most forms are for what needs no command
+        self._use(task or next(iter([*ours, *self.tasks]), ""))
 
     def _use(self, task: str) -> None:
         self.task_name = task

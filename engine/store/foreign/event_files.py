@@ -53,6 +53,26 @@ def read_folder(run: ForeignRun, files: list[Path]) -> None:
         run.remarks.append(f"{reader.skipped:,} values that are no scalars left out")
 
 
+def read_frames(data: bytes, curves: Curves) -> tuple[int, bool]:
+    """Take in the whole records at the start of a piece of an event file that is still being written.
+
+    Returns:
+        How many bytes they are, and whether what follows is damaged rather than not yet written.
+    """
+    place, end = 0, len(data)
+    while place + 12 <= end:
+        length, checksum = _HEADER(data, place)
+        if checksum != _masked_crc(length):
+            break
+        after = place + 12 + length + 4
+        if after > end:
+            break
+        place = after
+    _Reader(curves).read(data[:place], 0)
+    damaged = place + 12 <= end and _HEADER(data, place)[1] != _masked_crc(_HEADER(data, place)[0])
+    return place, damaged
+
+
 class _Reader:
     """Walks files one after the other."""
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.config.options import list_options, nearest
-from engine.config.sections import PositiveInt, Section, TaskConfig
+from engine.config.sections import PositiveInt, RunConfig, Section, TaskConfig
 from engine.config.tasks import config_class, task_packages
 
 KEYS = ["seed", "model.d_model", "model.kind", "schedule.kind", "train.max_steps", "optim.lr"]
@@ -34,7 +34,7 @@ class _Outer(Section):
 @pytest.mark.parametrize("task", sorted(task_packages()))
 def test_every_option_of_every_installed_task_has_help_text(task: str) -> None:
     options = list_options(config_class(task))
-    assert len(options) > 20
+    assert len(options) > 5
     assert [option.key for option in options if not option.help.strip()] == []
 
 
@@ -50,7 +50,7 @@ def test_every_task_says_what_it_is_and_gives_a_slug(task: str) -> None:
     found = config_class(task)
     assert found.summary
     assert found().slug()
-    assert issubclass(found, TaskConfig)
+    assert issubclass(found, RunConfig)
 
 
 def test_options_of_a_nested_section_have_dotted_keys_and_the_outer_defaults() -> None:

@@ -54,7 +54,7 @@ def test_show_json_is_the_listed_object_and_more(store: Store) -> None:
     shown = json.loads(heats("show", "last", "--json", store=store).stdout)
     listed = json.loads(heats("list", "--json", store=store).stdout)[0]
     assert {key: shown[key] for key in FIELDS} == listed
-    assert set(shown) - FIELDS == {"attempt_list", "checkpoints", "changed_options", "path"}
+    assert set(shown) - FIELDS == {"attempt_list", "checkpoints", "changed_options", "path", "figure_sources"}
     assert shown["changed_options"]["model.kind"] == {"default": "latent", "value": "simple"}
     assert shown["checkpoints"][0] | {"created": 0} == {
         "step": 20, "reason": "periodic", "created": 0, "bytes": 300, "metric": 0.25, "attempt": 1, "emergency": False,
@@ -115,7 +115,7 @@ def test_tasks_lists_and_describes(store: Store) -> None:
     assert max(len(line) for line in shown.splitlines()) <= 80
     described = json.loads(heats("tasks", "multiplication", "--json").stdout)
     assert set(described) == {"name", "summary", "package", "options"}
-    assert set(described["options"][0]) == {"key", "kind", "default", "help", "choices", "optional", "section"}
+    assert set(described["options"][0]) == {"key", "kind", "default", "help", "choices", "optional", "open", "section"}
     keys = [option["key"] for option in described["options"]]
     assert keys[0] == "seed"
     assert all(option["help"] for option in described["options"])
