@@ -138,6 +138,8 @@ def _cut_off(evidence: Evidence, launch: LaunchRecord) -> Status | None:
         return None
     state = bare_state(said.state)
     since = evidence.last_progress or launch.started or launch.created
+    if state == "COMPLETED" and evidence.trainer != "alive":
+        return Status(State.LOST, f"{_name(said)} ended as COMPLETED and left no word", since)
     if not (_was_restarted(said, launch) or state in _FOUND_WAITING - {"CONFIGURING", "SUSPENDED", "STOPPED"}):
         return None
     lost = f"SLURM took {_name(said)} away from {launch.host}"

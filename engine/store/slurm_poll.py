@@ -122,7 +122,7 @@ def word_of(run: RunPaths, launch: LaunchRecord) -> SchedulerWord | None:
     """
     if launch.job_name is None:
         return None
-    return _word(job_key(launch.job_name, launch.array_index), launch.cluster, lambda: _number(run, launch))
+    return _word(job_key(launch.job_name, launch.array_index), launch.cluster, lambda: number_of(run, launch))
 
 
 def jobs_now() -> Poll | None:
@@ -162,7 +162,7 @@ def _word(key: str, cluster: str | None, number: Any) -> SchedulerWord | None:
     )
 
 
-def _number(run: RunPaths, launch: LaunchRecord) -> str | None:
+def number_of(run: RunPaths, launch: LaunchRecord) -> str | None:
     """A job's number by our own files, where the scheduler doesn't know it (any more, or yet)."""
     from engine.store.submission import read_submission, submission_paths
 
