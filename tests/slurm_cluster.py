@@ -52,7 +52,11 @@ class Cluster:
         return dict(line.split(None, 1) for line in lines)
 
     def release(self, job: str) -> None:
-        """Let a requeued job start now, where SLURM would wait for its credentials to expire."""
+        """Let a requeued job start now, where SLURM would wait for its credentials to expire.
+
+        A node refuses credentials of the very second in which it revoked the last ones, and the job fails of that.
+        """
+        time.sleep(2.0)
         self.do("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def start_node(self, name: str) -> None:

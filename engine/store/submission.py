@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from engine.store.records import from_content
 FOLDER = ".slurm"
 _RECORD = "submission.json"
 _SCRIPT = "job.sh"
+_CLAIM = ".alone"
+_CLAIM_HOLDS_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,35 @@ def read_submission(paths: SubmissionPaths) -> Submission | None:
 def has_submissions(store: Store) -> bool:
     """Whether anything of a store was ever submitted: a stat, for those who only pass by."""
     return os.path.isdir(store.root / FOLDER)
+
+
+@contextlib.contextmanager
+def alone_on_all_hosts(store: Store, patience_seconds: float = 60.0) -> Iterator[bool]:
+    """Hold what only one process of all hosts may hold, by making a folder; False where another kept it for long.
+
+    Jobs end on many nodes and share nothing but the store, where locks may be emulated or missing. A claim that is
+    ten minutes old is that of a process that was killed.
+    """
+    claim = store.root / FOLDER / _CLAIM
+    deadline = time.monotonic() + patience_seconds
+    held = False
+    while not held:
+        try:
+            claim.parent.mkdir(exist_ok=True)
+            claim.mkdir()
+            held = True
+        except FileExistsError:
+            with contextlib.suppress(OSError):
+                if time.time() - claim.stat().st_mtime > _CLAIM_HOLDS_SECONDS:
+                    claim.rmdir()
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.2)
+        except OSError:
+            break
+    try:
+        yield held
+    finally:
+        if held:
+            with contextlib.suppress(OSError):
+                claim.rmdir()

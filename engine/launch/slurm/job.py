@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +45,6 @@ RESTARTS_IN_VAIN = 3
 """So many attempts that began at one step are enough: a further one would get no further."""
 _TIDY_SECONDS = 60.0
 _ADVANCE_SECONDS = 600.0
-_ADVANCING = "advancing"
 
 
 class NothingToDo(Exception):
@@ -258,36 +256,14 @@ class JobSupervisor(Supervisor):
 
 
 def advance(root: Path) -> None:
-    """Let the store's studies go on, in this job: what it leaves behind is ended with it.
-
-    The jobs of a study end on many nodes, which share no lock but a folder of the store.
-    """
+    """Let the store's studies go on, within this job: what it would leave behind is ended with it."""
     if not (root / ".studies").is_dir():
         return
-    taken = root / ".slurm" / _ADVANCING
-    deadline = time.monotonic() + _ADVANCE_SECONDS / 4
-    while True:
-        try:
-            taken.mkdir()
-            break
-        except FileExistsError:
-            with contextlib.suppress(OSError):
-                if time.time() - taken.stat().st_mtime > _ADVANCE_SECONDS:  # whoever made it was killed
-                    taken.rmdir()
-                    continue
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.5)
-        except OSError:
-            return
-    try:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                [*program("engine.study.advance"), str(root)], stdin=subprocess.DEVNULL, check=False,
-                timeout=_ADVANCE_SECONDS * 0.9, env=os.environ | {"HEATS_INSIDE_JOB": "1"},
-            )  # fmt: skip
-    finally:
-        shutil.rmtree(taken, ignore_errors=True)
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            [*program("engine.study.advance"), str(root)], stdin=subprocess.DEVNULL, check=False,
+            timeout=_ADVANCE_SECONDS, env=os.environ | {"HEATS_INSIDE_JOB": "1"},
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from engine.errors import HeatsError, MachineError
 from engine.launch.slurm import commands
 from engine.store import slurm_poll
 from engine.store.hold import may_live
 from engine.store.paths import AttemptPaths, RunPaths
-from engine.store.records import LaunchRecord
+from engine.store.records import LaunchRecord, read_launch
 from engine.store.requests import request_stop
 from engine.store.status import WAITING, Evidence, Status, bare_state
 
+_AT_ONCE = 500
 _cancelled: set[str] = set()
 
 
@@ -42,6 +44,30 @@ def stop_job(run: RunPaths, attempt: AttemptPaths, evidence: Evidence, status: S
                 commands.nudge(job)
     finally:
         slurm_poll.forget()
+
+
+def take_out(runs: Sequence[RunPaths]) -> list[RunPaths]:
+    """Take runs whose jobs wait out of the cluster's queue, all by one scancel; those that were taken out.
+
+    Raises:
+        MachineError: SLURM can't be told; the requests to stop stand, and hold once the jobs begin.
+    """
+    numbers: list[str] = []
+    taken = []
+    for run in runs:
+        attempts = run.attempts()
+        launch = read_launch(attempts[-1].launch) if attempts else None
+        number = _number(run, launch) if launch is not None and launch.on_cluster else None
+        if number is not None:
+            request_stop(run, attempts[-1].number)
+            numbers.append(number)
+            taken.append(run)
+    try:
+        for begin in range(0, len(numbers), _AT_ONCE):
+            commands.cancel(numbers[begin : begin + _AT_ONCE], [])
+    finally:
+        slurm_poll.forget()
+    return taken
 
 
 def cancel_job(run: RunPaths, evidence: Evidence) -> None:
