@@ -157,8 +157,13 @@ def _word(key: str, cluster: str | None, number: Any) -> SchedulerWord | None:
         if poll.answered and silent is None:
             _remember(key, job)
     absent = 0.0 if job.absent_since is None else max(0.0, poll.answered - job.absent_since)
+    state = job.state
+    if job.absent_since is not None and silent is None and bare_state(state) not in ENDED_STATES:
+        # Those of an array that never began are cancelled under the name of them all.
+        whole = poll.jobs.get(key.partition("/")[0])
+        state = whole.state if whole is not None and bare_state(whole.state) in ENDED_STATES else None
     return SchedulerWord(
-        job.state, absent, job.reason, job.id, job.restarts, job.node, unanswered_since=silent, trouble=poll.trouble
+        state, absent, job.reason, job.id, job.restarts, job.node, unanswered_since=silent, trouble=poll.trouble
     )
 
 

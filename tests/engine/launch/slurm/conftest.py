@@ -20,6 +20,8 @@ small:
 big:
   cpus: 1
   options: {nodes: 2, exclusive: ""}
+nowhere:
+  partition: no-such-partition
 default:
   cpus: 1
 """

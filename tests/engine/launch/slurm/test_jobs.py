@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -15,11 +16,16 @@ from engine.launch.submit import submit as submit_all
 from engine.store import slurm_poll
 from engine.store.checkpoints import FILES, choose
 from engine.store.metrics import RunHistory
-from engine.store.paths import RunPaths
+from engine.store.paths import RunPaths, open_store
 from engine.store.records import read_exit
 from engine.store.status import State
+from engine.study.cells import counts, find_cells
+from engine.study.run import Where, advance, begin, stop_study
+from engine.study.spec import Study
+from tests.engine.study.studies import write_study
 from tests.slurm_cluster import Cluster
 from tests.support import ENDLESS, TINY, exists, launched, look, start, wait_for_state, wait_for_step, wait_until
+from tests.tui.cli.stores import heats
 
 
 def submit(root: Path, values: dict[str, object] | None = None, **request: object) -> RunPaths:
@@ -37,7 +43,7 @@ def weights(run: RunPaths) -> bytes:
 def test_a_job_trains_and_is_preempted_and_comes_back_and_ends_with_the_bits_of_an_undisturbed_run(
     cluster: Cluster, store_root: Path, tmp_path: Path
 ) -> None:
-    values = TINY | {"train.max_steps": 4000, "train.save_every": 1000, "evaluation.every": 2000}
+    values = TINY | {"train.max_steps": 400, "train.save_every": 100, "evaluation.every": 200}
     run = submit(store_root, values)
     wait_for_step(run, 20)
     job = launched(run).job
@@ -52,10 +58,10 @@ def test_a_job_trains_and_is_preempted_and_comes_back_and_ends_with_the_bits_of_
     assert (ended.code, ended.requeued, ended.job_cause) == (75, True, "running")
     cluster.release(job)
     summary = wait_for_state(run, State.FINISHED)
-    assert (summary.step, summary.attempts) == (4000, 2)
+    assert (summary.step, summary.attempts) == (400, 2)
     step = launched(run).resumed_from_step
     assert step is not None
-    assert 20 <= step < 4000
+    assert 20 <= step < 400
     history = RunHistory(run)
     history.refresh()
     steps = list(history.series["train/loss"].steps)
@@ -162,6 +168,12 @@ def test_two_hundred_jobs_that_wait_are_one_array_and_one_question(
     assert len({summary.job for summary in found}) == 200
     assert len({(summary.job or "").split("_")[0] for summary in found}) == 1, "one array"
     assert asked() == 1
+    (row,) = [row for row in heats("list", store=store_root).stdout.splitlines() if "queued" in row]
+    assert "200 runs of job" in row
+    assert "_[0-199]" in row
+    (job,) = json.loads(heats("queue", "list", "--json", store=store_root).stdout)["cluster"]
+    assert len(job["runs"]) == 200
+    assert asked() == 1, "every process shares the answer"
 
 
 def test_a_controller_that_gives_no_answer_makes_no_run_dead_and_is_asked_ever_more_seldom(
@@ -189,6 +201,95 @@ def test_a_controller_that_gives_no_answer_makes_no_run_dead_and_is_asked_ever_m
     stop(waiting)
     stop(run, now=True)
     wait_for_state(run, State.STOPPED)
+
+
+def test_whoever_dies_while_submitting_leaves_no_orphan_and_nothing_that_trains_twice(
+    cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    words = ("launch", "multiplication", "train.max_steps=1000000", "--backend", "slurm", "--profile", "small")
+    with monkeypatch.context() as context:
+        real = shutil.which("sbatch")
+        count_calls(tmp_path, context, "sbatch", f'{real} "$@" > /dev/null; kill -9 $PPID')
+        assert heats(*words, store=store_root).returncode == -9
+        count_calls(tmp_path, context, "sbatch", "kill -9 $PPID")
+        assert heats(*words, store=store_root).returncode == -9
+    runs = {run.folder.name: run for run in map(RunPaths, store_root.glob("2*"))}
+    found = {look(run).status: run for run in runs.values()}
+    assert set(found) == {State.QUEUED, State.STARTING}
+    assert (look(found[State.QUEUED]).job or "").isdigit(), "its job was found by its name"
+    with pytest.raises(HeatsError, match="still queued"):
+        resume(found[State.QUEUED])
+    assert "being submitted" in look(found[State.STARTING]).reason
+    monkeypatch.setattr("engine.store.job_status.ABSENCE_SECONDS", 0.0)
+    assert "never began" in wait_for_state(found[State.STARTING], State.LOST).reason
+    stop(found[State.QUEUED])
+    wait_for_state(found[State.QUEUED], State.STOPPED)
+
+
+def test_what_the_cluster_refuses_is_said_in_a_sentence_and_leaves_nothing_behind(
+    cluster: Cluster, store_root: Path
+) -> None:
+    done = heats("launch", "multiplication", "--backend", "slurm", "--profile", "nowhere", store=store_root)
+    assert done.returncode == 2
+    assert "SLURM refuses the job: Invalid partition name" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(store_root.glob("2*")) == []
+    shown = heats("launch", "multiplication", "--backend", "slurm", "--profile", "small", "--dry-run", store=store_root)
+    assert "#SBATCH --partition=main" in shown.stdout
+    assert "export HEATS_SET_UP=yes\nexec " in shown.stdout
+    assert cluster.jobs("pending,running") == {}
+    for words, said in (
+        (("--profile", "small"), "add --backend slurm"),
+        (("--backend", "slurm", "--queue"), "the cluster has a queue of its own"),
+        (("--backend", "slurm", "--profile", "smal"), "did you mean `small`?"),
+    ):
+        assert said in heats("launch", "multiplication", *words, store=store_root).stderr
+
+
+@pytest.mark.slow
+def test_a_study_is_one_array_and_its_last_job_writes_the_verdict_down(
+    cluster: Cluster, store_root: Path, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path, seeds=[0, 1], base=TINY | {"train.max_steps": 10, "evaluation.every": 10})
+    done = heats(
+        "study", "run", str(study.file), "--backend", "slurm", "--profile", "small", "--json", store=store_root
+    )
+    assert done.returncode == 0, done.stderr
+    runs = [RunPaths(store_root / run) for run in json.loads(done.stdout)["queued"]]
+    assert len(runs) == 4
+    (submission,) = store_root.glob(".slurm/*/submission.json")
+    assert json.loads(submission.read_text())["runs"] == [run.id for run in runs]
+    assert "#SBATCH --array=0-3%2" in submission.with_name("job.sh").read_text()
+    for run in runs:
+        wait_for_state(run, State.FINISHED)
+    folder = next(store_root.glob(".studies/*"))
+    wait_until(lambda: list(folder.glob("verdicts/*")) and not (folder / "pending.json").exists())
+
+
+def test_a_study_that_waits_is_stopped_by_one_scancel_and_goes_on_as_jobs_when_it_is_run_again(
+    cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    study = write_study(tmp_path, seeds=[0, 1])
+    begun = begin(store_root, study, where=Where("slurm", "small"))
+    assert standings_of(store_root, study) == {"queued": 4}
+    advance(open_store(store_root))
+    assert len(cluster.jobs("pending")) == 4, "nothing is submitted twice"
+    cancelled = count_calls(tmp_path, monkeypatch, "scancel")
+    dequeued, stopped = stop_study(open_store(store_root), study)
+    assert ({run.id for run in dequeued}, stopped) == ({run.id for run in begun.queued}, [])
+    assert cancelled() == 1
+    wait_until(lambda: standings_of(store_root, study) == {"stopped": 4})
+    advance(open_store(store_root))
+    assert cluster.jobs("pending") == {}, "what a person stopped stays so"
+    again = begin(store_root, study, redo=["stopped"], where=Where("slurm", "small"))
+    assert len(again.queued) == 4
+    assert standings_of(store_root, study) == {"queued": 4}
+
+
+def standings_of(root: Path, study: Study) -> dict[str, int]:
+    return dict(counts(find_cells(open_store(root), study)))
 
 
 def count_calls(

@@ -121,6 +121,24 @@ def test_where_the_queue_has_forgotten_a_job_accounting_is_asked_once_for_all_wh
     assert slurm_poll.word_of(run, elsewhere) is None, "that cluster can't be asked from here"
 
 
+def test_jobs_of_an_array_that_never_began_are_cancelled_with_it_and_one_that_is_gone_says_no_more_that_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program(tmp_path / "sacct", "exit 1")
+    launches = [
+        LaunchRecord(1, time.time(), "n", backend="slurm", job_name=f"heats-{name}", array_index=0, job="7_0")
+        for name in "ab"
+    ]
+    said = [line("7", "0", "PENDING"), line("8", "0", "PENDING", name="heats-b")]
+    program(tmp_path / "squeue", f"cat <<'END'\n{said[0]}\n{said[1]}\nEND")
+    assert [slurm_poll.word_of(RunPaths(tmp_path), launch).state for launch in launches] == ["PENDING"] * 2  # type: ignore[union-attr]
+    program(tmp_path / "squeue", f"echo '{line('7', 'N/A', 'CANCELLED')}'")
+    slurm_poll.forget()
+    words = [slurm_poll.word_of(RunPaths(tmp_path), launch) for launch in launches]
+    assert [word.state for word in words if word] == ["CANCELLED", None]
+
+
 def program(path: Path, text: str) -> None:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
