@@ -15,6 +15,7 @@ from engine.store.status import (
     State,
     Status,
     bare_state,
+    said_before_start,
 )
 
 JobCause = Literal["running", "requeued", "cancelled", "preempted", "time limit", "unknown"]
@@ -140,7 +141,8 @@ def _cut_off(evidence: Evidence, launch: LaunchRecord) -> Status | None:
     since = evidence.last_progress or launch.started or launch.created
     if state == "COMPLETED" and evidence.trainer != "alive":
         return Status(State.LOST, f"{_name(said)} ended as COMPLETED and left no word", since)
-    if not (_was_restarted(said, launch) or state in _FOUND_WAITING - {"CONFIGURING", "SUSPENDED", "STOPPED"}):
+    waits = state in WAITING - {"CONFIGURING"} and not said_before_start(said, launch)
+    if not (_was_restarted(said, launch) or waits):
         return None
     lost = f"SLURM took {_name(said)} away from {launch.host}"
     if state in _FOUND_WAITING:

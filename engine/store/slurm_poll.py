@@ -162,9 +162,7 @@ def _word(key: str, cluster: str | None, number: Any) -> SchedulerWord | None:
         # Those of an array that never began are cancelled under the name of them all.
         whole = poll.jobs.get(key.partition("/")[0])
         state = whole.state if whole is not None and bare_state(whole.state) in ENDED_STATES else None
-    return SchedulerWord(
-        state, absent, job.reason, job.id, job.restarts, job.node, unanswered_since=silent, trouble=poll.trouble
-    )
+    return SchedulerWord(state, absent, job.reason, job.id, job.restarts, job.node, poll.answered, silent, poll.trouble)
 
 
 def number_of(run: RunPaths, launch: LaunchRecord) -> str | None:

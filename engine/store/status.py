@@ -70,6 +70,8 @@ FIRST_STEPS_PATIENCE_SECONDS = 900.0
 _LOADING_FACTOR = 10.0
 # Clusters lose sight of a job for a while when it is requeued or the controller restarts.
 ABSENCE_SECONDS = 300.0
+# An answer is kept for seconds, and a node's clock may lag.
+ANSWER_SLACK = 60.0
 
 ProcessEvidence = Literal["alive", "zombie", "gone", "unknown"]
 
@@ -79,8 +81,8 @@ class SchedulerWord:
     """What a cluster's scheduler says of an attempt's job: its state's name, or None where it knows the job no more.
 
     `absent_seconds` is for how long, without a break, the job has not been in the queue; 0 while it is there.
-    `unanswered_since`: the scheduler has given no answer since then (seconds since 1970), and the rest is what it said
-    last; `trouble` is why.
+    It was said at `answered`, which may be a while ago. `unanswered_since`: the scheduler has given no answer since
+    then, and the rest is what it said last; `trouble` is why. Times are seconds since 1970.
     """
 
     state: str | None
@@ -89,6 +91,7 @@ class SchedulerWord:
     job: str | None = None
     restarts: int = 0
     node: str = ""
+    answered: float | None = None
     unanswered_since: float | None = None
     trouble: str = ""
 
@@ -288,6 +291,8 @@ def _by_scheduler(evidence: Evidence, launch: LaunchRecord, said: SchedulerWord)
         reason = f"its job has not been in the queue for {said.absent_seconds / 60:.0f} min and left no word"
         return Status(State.LOST, reason, absent)
     if state in WAITING:
+        if said_before_start(said, launch):
+            return None
         return Status(State.QUEUED, f"its job waits in the queue ({state})", since, said.job)
     if state in ENDED_STATES:
         ended = ENDED_STATES[state]
@@ -307,6 +312,12 @@ ENDED_STATES = {
     "OUT_OF_MEMORY": State.FAILED,
 }  # fmt: skip
 """Whoever cancels a job means it to stop; one that wanted more memory than it had would want it again."""
+
+
+def said_before_start(said: SchedulerWord, launch: LaunchRecord) -> bool:
+    """Whether an answer may be older than the attempt's start: it still says that the job waits."""
+    started = launch.started or launch.created
+    return said.restarts <= launch.restarts and said.answered is not None and said.answered < started + ANSWER_SLACK
 
 
 def bare_state(word: str | None) -> str | None:

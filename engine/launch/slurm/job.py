@@ -154,6 +154,8 @@ def _again(
         launch, **facts, attempt=attempt.number, created=time.time(), command=_numbered(launch, attempt.number),
         lock=str(lock.lock_path(store.id, run.id)), overrides={}, reset_scaler=False, supervisor_pid=None,
         supervisor_ticks=None, trainer_pid=None, trainer_ticks=None, started=None,
+        # Chosen later: a step here would shadow what lies past it.
+        resumed_from_step=None, resumed_from_checkpoint=None,
     )  # fmt: skip
     return attempt, record
 

@@ -205,6 +205,14 @@ JOBS = [
         launch=CLUSTER,
     ),
     Row(
+        "an answer from before it began is none",
+        ELSEWHERE | {"beat": beat(5), "scheduler": SchedulerWord("PENDING", job="7", answered=STARTED - 2)},
+        State.RUNNING,
+        ("on here",),
+        STARTED,
+        launch=CLUSTER,
+    ),
+    Row(
         "more memory than it asked for",
         ELSEWHERE | {"scheduler": SchedulerWord("OUT_OF_MEMORY")},
         State.FAILED,
