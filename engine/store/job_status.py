@@ -18,8 +18,8 @@ from engine.store.status import (
     said_before_start,
 )
 
-JobCause = Literal["running", "requeued", "cancelled", "preempted", "time limit", "unknown"]
-"""What became of a job when its training ended: nothing, SLURM's own requeue, scancel, preemption, or its limit."""
+JobCause = Literal["running", "requeued", "cancelled", "preempted", "time limit", "out of memory", "unknown"]
+"""What became of a job when its training ended: nothing, SLURM's own requeue, scancel, preemption, or its limits."""
 
 _FOUND_WAITING = WAITING | {"SUSPENDED", "STOPPED"}
 _MAY_RETURN = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
@@ -43,6 +43,8 @@ def decide_job(evidence: Evidence, launch: LaunchRecord) -> Status | None:
         if ended.job_cause == "cancelled" and ended.signal is not None:
             why = "its job was cancelled with scancel, and killed before it could save"
             return Status(State.STOPPED, why, ended.ended)
+        if ended.job_cause == "out of memory":
+            return Status(State.FAILED, "killed by SIGKILL: its job used more memory than it asked for", ended.ended)
         return None
     if launch.started is None and evidence.last_event is None:
         return _not_begun(evidence, launch)

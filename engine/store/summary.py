@@ -195,7 +195,7 @@ def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
         archived=notes.archived,
         created=record.created if record else 0.0,
         attempts=len(numbers),
-        host=history.launch.host if history.launch else None,
+        host=history.launch.host if history.launch and not _never_began(history.launch) else None,
         rate=rate,
         left=(total - step) / rate if rate and total else None,
         alerts=history.alerts,

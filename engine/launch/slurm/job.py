@@ -198,6 +198,12 @@ class JobSupervisor(Supervisor):
 
     requeue = False
     superseded = False
+    memory_kills = 0
+
+    def start(self) -> None:
+        """Note how often the kernel has ended a process of this job for want of memory, and start the trainer."""
+        self.memory_kills = memory_kills()
+        super().start()
 
     def on_signal(self, number: int) -> None:
         """SLURM's SIGTERM is no wish of a person: save, and let the job come back. SIGINT is; see `heats stop`."""
@@ -221,6 +227,8 @@ class JobSupervisor(Supervisor):
         final = self._last_word()
         if final not in (None, "preempted"):
             return record
+        if final is None and code == -signal.SIGKILL and record.rung is None and memory_kills() > self.memory_kills:
+            return replace(record, job_cause="out of memory")
         fields = commands.show(os.environ.get("SLURM_JOB_ID", ""))
         launch = self.launch
         cause = commands.cause_of_end(fields, launch.restarts if launch is not None else 0)
@@ -255,6 +263,33 @@ class JobSupervisor(Supervisor):
     def _last_word(self) -> str | None:
         events, _ = read_events(self.attempt.events)
         return next((event.name for event in reversed(events) if event.is_final), None)
+
+
+def memory_kills(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> int:
+    """How often the kernel has ended a process of this job for want of memory, by its cgroup; 0 where that isn't told.
+
+    The groups above count too: SLURM bounds the memory of the job, of which this is a step.
+    """
+    count = 0
+    with contextlib.suppress(OSError, ValueError):
+        for line in groups.read_text().splitlines():
+            number, _, rest = line.partition(":")
+            kinds, _, path = rest.partition(":")
+            root, name = mounted, "memory.events"
+            if "memory" in kinds.split(","):
+                root, name = mounted / "memory", "memory.oom_control"
+            elif number != "0":
+                continue
+            place = root / path.lstrip("/")
+            while place != root and place.is_relative_to(root):
+                with contextlib.suppress(OSError):
+                    for entry in (place / name).read_text().splitlines():
+                        word, _, value = entry.partition(" ")
+                        count = max(count, int(value)) if word == "oom_kill" else count
+                if place.name.startswith("job_"):
+                    break
+                place = place.parent
+    return count
 
 
 def advance(root: Path) -> None:

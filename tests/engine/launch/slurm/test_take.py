@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HeatsError
-from engine.launch.slurm.job import NothingToDo, take
+from engine.launch.slurm.job import NothingToDo, memory_kills, take
 from engine.store.create import claim_attempt
 from engine.store.paths import AttemptPaths, RunPaths, Store
 from engine.store.records import LaunchRecord, read_launch, write_launch
@@ -105,6 +105,24 @@ def test_a_job_that_comes_too_late_or_too_often_trains_nothing(store: Store) -> 
     write_launch(claim_attempt(run), LaunchRecord(5, 1.0, "login"))
     with pytest.raises(NothingToDo, match="another attempt by now"):
         take(paths, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "content"),
+    [
+        ("0::/slurm/job_7/step_batch/task_0", "slurm/job_7", "max 3\noom 1\noom_kill 2\n"),
+        ("5:cpu,memory:/slurm/job_7/step_batch", "memory/slurm/job_7/step_batch", "under_oom 0\noom_kill 2\n"),
+    ],
+)
+def test_the_kernel_tells_when_a_job_wanted_more_memory_than_it_had(
+    tmp_path: Path, line: str, folder: str, content: str
+) -> None:
+    (tmp_path / "self").write_text(f"1:name=systemd:/elsewhere\n{line}\n")
+    assert memory_kills(tmp_path / "self", tmp_path / "mounted") == 0
+    place = tmp_path / "mounted" / folder
+    place.mkdir(parents=True)
+    (place / ("memory.oom_control" if "memory" in folder else "memory.events")).write_text(content)
+    assert memory_kills(tmp_path / "self", tmp_path / "mounted") == 2
 
 
 def test_a_claim_on_all_hosts_is_one_processes_and_that_of_a_killed_one_ends(store: Store) -> None:
