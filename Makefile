@@ -23,7 +23,7 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tui.cli.demo
 
 test: setup
-	@.ci/packages tmux
+	@.ci/packages tmux slurm-wlm munge
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(SPEED)
 
 test-fast: setup

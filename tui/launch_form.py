@@ -18,7 +18,7 @@ from engine.launch.actions import LaunchRequest
 from engine.store.paths import default_root
 
 STARTS = ("now", "queue")
-BACKENDS = ("local",)
+BACKENDS = ("local", "slurm")
 MOST_SEEDS = 100
 
 
@@ -108,6 +108,7 @@ class Filled:
     start: str = ""
     """now or queue; empty leaves it to the number of seeds."""
     backend: str = ""
+    """local, slurm, or slurm:PROFILE."""
     notify: str = ""
 
 
@@ -127,8 +128,16 @@ class Origin:
     """Where the command of a run of the user's own script works."""
 
 
+def backend_of(filled: Filled) -> tuple[str, str | None]:
+    """The backend, and the profile where one is named."""
+    name, _, profile = filled.backend.partition(":")
+    return name.strip() or BACKENDS[0], profile.strip() or None
+
+
 def starts_queued(filled: Filled) -> bool:
-    """Whether runs wait for a free slot: several seeds do so unless one says otherwise."""
+    """Whether runs wait for a free slot: several seeds do so unless one says otherwise, or a cluster has its own."""
+    if backend_of(filled)[0] == "slurm":
+        return False
     if filled.start in STARTS:
         return filled.start == "queue"
     try:
@@ -146,15 +155,33 @@ def check_filled(kind: type[RunConfig], filled: Filled) -> Check:
     found = check(kind, {**filled.values, **({"seed": str(seeds[0])} if seeds else {})})
     if found.problem:
         return found
-    if filled.backend not in ("", *BACKENDS):
-        near = "slurm can't be launched on yet" if filled.backend == "slurm" else f"there is no `{filled.backend}`"
-        return Check(problem=f"{near}: runs train on this machine (local)", key="backend")
+    problem = _check_backend(filled)
+    if problem:
+        return Check(problem=problem, key="backend")
     if filled.start and filled.start not in STARTS:
         return Check(problem=f"`{filled.start}` is no way to start: choose now or queue", key="start")
     if filled.notify and starts_queued(filled):
         said = "a run that waits in the queue can't be given a command to notify: set HEATS_NOTIFY, or start it now"
         return Check(problem=said, key="notify")
     return found
+
+
+def _check_backend(filled: Filled) -> str:
+    """What is wrong with the backend; nothing where all is well."""
+    name, profile = backend_of(filled)
+    if name not in BACKENDS:
+        return f"there is no `{name}`: write local, slurm, or slurm:PROFILE"
+    if name == "local":
+        return "" if profile is None else "a profile is for jobs of a cluster: write slurm:PROFILE"
+    if filled.start == "queue":
+        return "the cluster has a queue of its own: leave start empty"
+    from engine.launch.slurm.submit import check as check_profile
+
+    try:
+        check_profile(profile)
+    except HeatsError as error:
+        return str(error)
+    return ""
 
 
 def command_text(filled: Filled, *, root: Path, origin: Origin | None = None) -> str:
@@ -199,6 +226,9 @@ def run_words(
         words += ["--notify", filled.notify]
     if starts_queued(filled):
         words.append("--queue")
+    backend, profile = backend_of(filled)
+    if backend != BACKENDS[0]:
+        words += ["--backend", backend, *(["--profile", profile] if profile else [])]
     return [*words, *_store_words(root)]
 
 
@@ -217,6 +247,7 @@ def requests_of(filled: Filled, *, root: Path, origin: Origin | None = None) -> 
         HeatsError: the seeds make no sense.
     """
     seeds: tuple[int | None, ...] = parse_seeds(filled.seeds) or (None,)
+    backend, profile = backend_of(filled)
     return [
         LaunchRequest(
             task=filled.task,
@@ -226,6 +257,8 @@ def requests_of(filled: Filled, *, root: Path, origin: Origin | None = None) -> 
             note=filled.note,
             parent=origin.run if origin is not None else None,
             notify=filled.notify or None,
+            backend=backend,
+            profile=profile,
             command=tuple(run_words(filled, seed, root=root, origin=origin)),
             folder=Path(origin.folder) if origin is not None and origin.folder is not None else None,
         )

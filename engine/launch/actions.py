@@ -64,6 +64,9 @@ class LaunchRequest:
     """Told of alerts and of the end; HEATS_NOTIFY where it is None, nobody where it is empty."""
     folder: Path | None = None
     """Where a command of the user's own works; this process's working folder where it is None."""
+    backend: str = "local"
+    """Where it trains: `local`, or `slurm` by a job of this profile."""
+    profile: str | None = None
 
 
 def launch(root: Path, request: LaunchRequest) -> Started:
@@ -83,9 +86,20 @@ def launch(root: Path, request: LaunchRequest) -> Started:
     config = resolve(config_class(request.task), values, place=request.place)
     grace_seconds()  # a mistake in it leaves no run behind
     refuse_missing_program(config, working_folder(request.task, request.folder))
+    if request.backend == "slurm":
+        from engine.launch.slurm.submit import check, launch_new
+
+        check(request.profile)
     store = create_store(root)
     run = make_run(store, request, config)
+    if request.backend == "slurm":
+        return launch_new(store, [run], request.profile, what=run_words(run), notify=request.notify)[0]
     return begin(store, run, total_steps=config.total_steps, notify=request.notify)
+
+
+def run_words(run: RunPaths) -> str:
+    """What a run's id says besides its date, for the name of its job."""
+    return run.id.split("_", 1)[-1].rpartition("_")[0]
 
 
 def make_run(store: Store, request: LaunchRequest, config: RunConfig) -> RunPaths:
@@ -189,6 +203,8 @@ def resume(
     notify: str | None = None,
     reset_scaler: bool = False,
     emergency: bool = False,
+    backend: str | None = None,
+    profile: str | None = None,
 ) -> Started:
     """Start a new attempt of a run from its newest valid checkpoint, or from the one of `from_step`.
 
@@ -201,6 +217,8 @@ def resume(
             attempt isn't taken over: a folder from elsewhere must not bring commands with it.
         reset_scaler: start with a fresh loss scale (fp16) instead of the saved one.
         emergency: resume from the newest emergency checkpoint, or from the one of `from_step`.
+        backend: `local` or `slurm`; where it is None, the one of the attempt before.
+        profile: what its job asks for; where it is None, that of the attempt before.
 
     Raises:
         HeatsError: it is still running, already finished, or the checkpoint asked for can't be used.
@@ -220,8 +238,16 @@ def resume(
         raise HeatsError("it has no loss scale to reset: it runs a command of its own", place=run.id)
     if reset_scaler and scaled is not None and scaled.dtype in ("fp32", "bf16"):
         raise HeatsError(f"it has no loss scale to reset: it trains in {scaled.dtype}", place=run.id)
+    last = last_launch(run)
+    profile = profile if profile is not None or last is None else last.profile
+    on_cluster = (backend or (last.backend if last else "local")) == "slurm"
+    if on_cluster:
+        from engine.launch.slurm.submit import check, submit_attempts
+
+        asked_for = check(profile)
     refuse_if_live(run)
     descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
+    warnings: tuple[str, ...] = ()
     try:
         wanted = "latest" if from_step is None else str(from_step)
         if emergency:
@@ -254,11 +280,15 @@ def resume(
             notify=notify_command(notify),
             reset_scaler=reset_scaler,
         )
-        start(attempt, record, descriptor)
+        if on_cluster:
+            warnings = submit_attempts(store, [(attempt, record)], asked_for, what=run_words(run))
+        else:
+            start(attempt, record, descriptor)
+            warnings = start_warnings()
     finally:
         os.close(descriptor)
     edited = (_EDITED,) if was_edited(run) else ()
-    return Started(run, attempt, step, choice.passed_over, (*edited, *code_warnings, *changes, *start_warnings()))
+    return Started(run, attempt, step, choice.passed_over, (*edited, *code_warnings, *changes, *warnings), on_cluster)
 
 
 def stop(run: RunPaths, *, now: bool = False) -> None:
@@ -279,6 +309,11 @@ def stop(run: RunPaths, *, now: bool = False) -> None:
     evidence = gather(run, attempt, read_run(run.record))
     status = decide(evidence)
     launched = evidence.launch
+    if attempt is not None and launched is not None and launched.on_cluster and evidence.queued is None:
+        from engine.launch.slurm.stop import stop_job
+
+        stop_job(run, attempt, evidence, status, now=now)
+        return
     if status.state is State.QUEUED:
         remedy = f"take it out with `heats queue drop {run.id}`"
         raise HeatsError("it doesn't run yet: it waits in the queue", place=run.id, remedy=remedy)
@@ -315,6 +350,11 @@ def kill_unsupervised(run: RunPaths) -> None:
     if not attempts:
         return
     evidence = gather(run, attempts[-1])
+    if evidence.launch is not None and evidence.launch.on_cluster:
+        from engine.launch.slurm.stop import cancel_job
+
+        cancel_job(run, evidence)
+        return
     if evidence.launch is None or evidence.supervisor == "alive" or not evidence.lock_held:
         return
     holders = leftovers(evidence.launch)

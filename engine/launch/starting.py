@@ -33,6 +33,8 @@ class Started:
     passed_over: tuple[str, ...] = ()
     """Newer checkpoints that can't be used, each with its reason."""
     warnings: tuple[str, ...] = ()
+    on_cluster: bool = False
+    """Whether it was only submitted: it begins when its job does."""
 
 
 def begin(store: Store, run: RunPaths, *, total_steps: int | None, notify: str | None = None, **facts: Any) -> Started:

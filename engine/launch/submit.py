@@ -39,8 +39,9 @@ def submit(root: Path, requests: Sequence[LaunchRequest], *, queue: bool = False
     """
     if queue:
         return _enqueue(root, requests)
-    for request in requests[1:]:
-        _config(request)
+    configs = [_config(request) for request in requests[1:]]
+    if configs and all(request.backend == "slurm" for request in requests):
+        return _submit_array(root, requests)
     started: list[Started] = []
     for request in requests:
         try:
@@ -52,6 +53,20 @@ def submit(root: Path, requests: Sequence[LaunchRequest], *, queue: bool = False
             message = f"{len(started)} of {len(requests)} were launched ({ids}), then: {error.message}"
             raise HeatsError(message, place=error.place, remedy=error.remedy) from None
     return Submitted(tuple(started))
+
+
+def _submit_array(root: Path, requests: Sequence[LaunchRequest]) -> Submitted:
+    """All runs as one submission to the cluster: their jobs are alike."""
+    from engine.launch.slurm.submit import check, launch_new
+
+    first = requests[0]
+    check(first.profile)
+    configs = [_config(request) for request in requests]
+    store = create_store(root)
+    runs = [actions.make_run(store, request, config) for request, config in zip(requests, configs, strict=True)]
+    return Submitted(
+        tuple(launch_new(store, runs, first.profile, what=actions.run_words(runs[0]), notify=first.notify))
+    )
 
 
 def _enqueue(root: Path, requests: Sequence[LaunchRequest]) -> Submitted:

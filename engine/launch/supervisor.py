@@ -92,6 +92,7 @@ class Supervisor:
         self.notifier = Notifier(attempt, None)
         self.evaluations = Evaluations(attempt, False)
         self.locks = [lock_descriptor]
+        self.figures: _Figures | None = None
 
     def start(self) -> None:
         """Become findable, then start the trainer.
@@ -144,16 +145,16 @@ class Supervisor:
         ladder = Ladder(grace_seconds=self.launch.grace_seconds)
         self.notifier = Notifier(self.attempt, self.launch.notify)
         self.evaluations = Evaluations(self.attempt, self.launch.prune_at_evaluations)
-        figures = _Figures(self.attempt, self.trainer.pid)
+        self.figures = _Figures(self.attempt, self.trainer.pid)
         next_beat = 0.0
         code = None
         while code is None:
             self._handle_signals()
             rung = self._due_rung(ladder)
             if rung is not None:
-                self._act(rung)
+                self.act(rung)
             if time.monotonic() >= next_beat:
-                self._beat(figures)
+                self.beat()
                 next_beat = time.monotonic() + BEAT_SECONDS
             with contextlib.suppress(Exception):  # whatever is in the events, the run goes on
                 self.evaluations.look()
@@ -167,7 +168,8 @@ class Supervisor:
             return ladder.climb(time.monotonic(), now=request.now)
         return ladder.climb(time.monotonic()) if self.asked_to_stop else None
 
-    def _act(self, rung: Rung) -> None:
+    def act(self, rung: Rung) -> None:
+        """Do what a rung of the stop ladder says."""
         assert self.trainer is not None
         self.rung = rung
         if rung is Rung.KILL:
@@ -178,13 +180,7 @@ class Supervisor:
 
     def _end(self, code: int) -> NoReturn:
         self._tidy()
-        killed_by_ladder = self.rung is Rung.KILL and code == -signal.SIGKILL
-        record = ExitRecord(
-            ended=time.time(),
-            code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            rung=str(self.rung) if killed_by_ladder else None,
-        )
+        record = self.exit_record(code)
         with contextlib.suppress(OSError):  # a trainer that was killed couldn't
             self.attempt.reserve.unlink(missing_ok=True)
         for _ in range(30):  # a full disk may be freed; without this file the run would count as lost
@@ -197,6 +193,20 @@ class Supervisor:
         self._let_go_of_lock()  # telling people must not keep anybody from resuming
         with contextlib.suppress(Exception):
             self.notifier.ended(record)
+        self.leave(record)
+
+    def exit_record(self, code: int) -> ExitRecord:
+        """What becomes exit.json, from the trainer's return code."""
+        killed_by_ladder = self.rung is Rung.KILL and code == -signal.SIGKILL
+        return ExitRecord(
+            ended=time.time(),
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            rung=str(self.rung) if killed_by_ladder else None,
+        )
+
+    def leave(self, record: ExitRecord) -> NoReturn:
+        """All is written down: let what waits for this run's slot start, and end."""
         _advance_queue(self.run.folder.parent)
         os._exit(0)
 
@@ -235,15 +245,18 @@ class Supervisor:
 
     def _handle_signals(self) -> None:
         while self.received:
-            number = self.received.pop(0)
-            if number in _STOPPING:
-                self.asked_to_stop = True
-                with contextlib.suppress(HeatsError, OSError):  # so that viewers see it; the ladder goes on without
-                    request = read_stop(self.run)
-                    if request is None or request.attempt != self.attempt.number:
-                        request_stop(self.run, self.attempt.number)
-            elif self.trainer is not None:
-                _signal(self.trainer.pid, number)
+            self.on_signal(self.received.pop(0))
+
+    def on_signal(self, number: int) -> None:
+        """Climb the stop ladder, or pass on what means preemption."""
+        if number in _STOPPING:
+            self.asked_to_stop = True
+            with contextlib.suppress(HeatsError, OSError):  # so that viewers see it; the ladder goes on without
+                request = read_stop(self.run)
+                if request is None or request.attempt != self.attempt.number:
+                    request_stop(self.run, self.attempt.number)
+        elif self.trainer is not None:
+            _signal(self.trainer.pid, number)
 
     def _sleep(self) -> None:
         with contextlib.suppress(InterruptedError, BlockingIOError):
@@ -258,14 +271,16 @@ class Supervisor:
             _reap_orphans(self.trainer.pid)
         return code
 
-    def _beat(self, figures: _Figures) -> None:
+    def beat(self) -> None:
+        """A sign of life, with the host's figures."""
         # Losing a beat is harmless; the next comes soon.
         with contextlib.suppress(HeatsError, OSError):
             write_beat(self.attempt.beat, Beat(time.time(), BEAT_SECONDS))
         with contextlib.suppress(HeatsError, OSError):
             if self.launch is not None and self.launch.lock is not None:
                 self._keep_lock(Path(self.launch.lock))
-        figures.record()
+        if self.figures is not None:
+            self.figures.record()
         with contextlib.suppress(Exception):  # whatever is in the events, the run goes on
             self.notifier.look()
 

@@ -9,7 +9,16 @@ from typing import Any
 from engine.store import host, lock
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.queue import read_entry
-from engine.store.records import Event, LaunchRecord, RunRecord, read_beat, read_events, read_exit, read_launch
+from engine.store.records import (
+    Event,
+    ExitRecord,
+    LaunchRecord,
+    RunRecord,
+    read_beat,
+    read_events,
+    read_exit,
+    read_launch,
+)
 from engine.store.requests import read_stop
 from engine.store.status import Evidence, ProcessEvidence, SchedulerWord
 
@@ -31,7 +40,8 @@ def gather(
         events: the attempt's events.
         last_progress: when a step or an event was last seen, in seconds since 1970.
         expected_gap_seconds: how long this run may be without a step.
-        scheduler: what the cluster's scheduler says of the attempt's job; asked once for all runs, by the caller.
+        scheduler: what the cluster's scheduler says of the attempt's job; asked for here where it isn't given, which
+            takes one question for all runs.
     """
     now = time.time()
     created = record.created if record else None
@@ -55,8 +65,13 @@ def gather(
     final = next((event for event in reversed(events) if event.is_final), None)
     base = {
         "now": now, "created": created, "launch": launch, "final_event": final,
-        "last_event": events[-1] if events else None, "exit": exit_record, "queued": queued,
+        "last_event": events[-1] if events else None, "exit": exit_record, "queued": queued, "scheduler": scheduler,
     }  # fmt: skip
+    if launch is not None and launch.on_cluster and scheduler is None and _may_return(final, exit_record):
+        from engine.store.slurm_poll import word_of
+
+        scheduler = word_of(run, launch)
+        base["scheduler"] = scheduler
     if final is not None or exit_record is not None or launch is None:
         return Evidence(**base)  # type: ignore[arg-type]
     stop = read_stop(run)
@@ -66,13 +81,19 @@ def gather(
         **base,  # type: ignore[arg-type]
         **seen,
         beat=None if here else read_beat(attempt.beat),
-        scheduler=scheduler,
         stop_requested=asked.time if asked is not None else None,
         stop_now=asked is not None and asked.now,
         training_since=next((event.time for event in reversed(events) if event.name == "training"), None),
         last_progress=last_progress,
         expected_gap_seconds=expected_gap_seconds,
     )
+
+
+def _may_return(final: Event | None, ended: ExitRecord | None) -> bool:
+    """Whether the scheduler may know more than what the attempt has said itself."""
+    if ended is not None and ended.requeued:
+        return True
+    return final.name == "preempted" and ended is None if final is not None else ended is None
 
 
 def _look_at_processes(launch: LaunchRecord, events: list[Event]) -> dict[str, Any]:

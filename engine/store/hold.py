@@ -23,8 +23,8 @@ def is_live(run: RunPaths) -> bool:
 
 
 def may_live(status: Status) -> bool:
-    """Whether processes of a run with this status are known or believed to exist."""
-    return status.state.is_live or status.state is State.SILENT
+    """Whether processes of a run with this status are known or believed to exist, or will without further asking."""
+    return status.state.is_live or status.state is State.SILENT or status.job is not None
 
 
 def refuse_if_live(run: RunPaths) -> None:

@@ -78,18 +78,37 @@ class LaunchRecord:
     weaker_evidence: bool = False
     prune_at_evaluations: bool = False
     notify: str | None = None
+    profile: str | None = None
+    """From here on only of backend `slurm`: the profile, and the job's name, by which it is found in the queue."""
+    job_name: str | None = None
+    array_index: int | None = None
+    job: str | None = None
+    """The job's number, known once it has begun."""
+    restarts: int = 0
+    """How often SLURM had restarted the job when this attempt began."""
+    cluster: str | None = None
     schema: int = 1
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether a cluster's scheduler starts it and may start it again."""
+        return self.backend == "slurm"
 
 
 @dataclass(frozen=True)
 class ExitRecord:
-    """exit.json: how the trainer ended, as its supervisor saw it. Exactly one of code and signal is set."""
+    """exit.json: how the trainer ended, as its supervisor saw it. Exactly one of code and signal is set.
+
+    `job_cause` is what became of its SLURM job at that moment; `requeued` that the job will come back as a new attempt.
+    """
 
     ended: float
     code: int | None = None
     signal: int | None = None
     rung: str | None = None
     error: str | None = None
+    job_cause: str | None = None
+    requeued: bool = False
     schema: int = 1
 
 

@@ -70,6 +70,8 @@ FIRST_STEPS_PATIENCE_SECONDS = 900.0
 _LOADING_FACTOR = 10.0
 # Clusters lose sight of a job for a while when it is requeued or the controller restarts.
 ABSENCE_SECONDS = 300.0
+# An answer is kept for seconds, and a node's clock may lag.
+ANSWER_SLACK = 60.0
 
 ProcessEvidence = Literal["alive", "zombie", "gone", "unknown"]
 
@@ -79,10 +81,19 @@ class SchedulerWord:
     """What a cluster's scheduler says of an attempt's job: its state's name, or None where it knows the job no more.
 
     `absent_seconds` is for how long, without a break, the job has not been in the queue; 0 while it is there.
+    It was said at `answered`, which may be a while ago. `unanswered_since`: the scheduler has given no answer since
+    then, and the rest is what it said last; `trouble` is why. Times are seconds since 1970.
     """
 
     state: str | None
     absent_seconds: float = 0.0
+    reason: str = ""
+    job: str | None = None
+    restarts: int = 0
+    node: str = ""
+    answered: float | None = None
+    unanswered_since: float | None = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,8 @@ class Status:
     state: State
     reason: str
     since: float | None = None
+    job: str | None = None
+    """The cluster's job that will train it, where it waits for that."""
 
     def age(self, now: float) -> float | None:
         """Seconds for which the state has held."""
@@ -136,8 +149,14 @@ def decide(evidence: Evidence) -> Status:
     launch = evidence.launch
     if evidence.queued is not None:  # put there by a person or a study after all that was said of earlier attempts
         return Status(State.QUEUED, "it waits in the queue", evidence.queued)
+    if launch is not None and launch.on_cluster:
+        from engine.store.job_status import decide_job  # it stands on what is said here
+
+        of_job = decide_job(evidence, launch)
+        if of_job is not None:
+            return of_job
     if evidence.final_event is not None:
-        return _by_own_word(evidence.final_event)
+        return by_own_word(evidence.final_event)
     if evidence.exit is not None:
         return _by_exit(evidence.exit)
     if launch is None:
@@ -158,7 +177,8 @@ def decide(evidence: Evidence) -> Status:
     return status
 
 
-def _by_own_word(event: Event) -> Status:
+def by_own_word(event: Event) -> Status:
+    """The status that the engine's last event tells."""
     at = f" at step {event.step}" if event.step is not None else ""
     why = event.facts.get("reason") or event.facts.get("error")
     reason = f"{event.name}{at}" + (f": {why}" if why else "")
@@ -264,31 +284,45 @@ def _by_scheduler(evidence: Evidence, launch: LaunchRecord, said: SchedulerWord)
     absent = evidence.now - said.absent_seconds
     gone_for_good = said.absent_seconds >= ABSENCE_SECONDS
     # sacct may add who did it: "CANCELLED by 1000".
-    state = said.state.split()[0].rstrip("+") if said.state and said.state.strip() else None
+    state = bare_state(said.state)
     if state is None:
         if not gone_for_good:
             return None
         reason = f"its job has not been in the queue for {said.absent_seconds / 60:.0f} min and left no word"
         return Status(State.LOST, reason, absent)
-    if state in _WAITING:
-        return Status(State.QUEUED, f"its job waits in the queue ({state})", since)
-    if state in _ENDED_STATES:
-        ended = _ENDED_STATES[state]
+    if state in WAITING:
+        if said_before_start(said, launch):
+            return None
+        return Status(State.QUEUED, f"its job waits in the queue ({state})", since, said.job)
+    if state in ENDED_STATES:
+        ended = ENDED_STATES[state]
         if state in _MAY_RETURN and not gone_for_good:
             return Status(State.SILENT, f"its job ended as {state} and may be requeued", since)
         return Status(ended, f"its job ended as {state}", absent if said.absent_seconds else since)
     return None
 
 
-_WAITING = frozenset(
+WAITING = frozenset(
     {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 )
 _MAY_RETURN = frozenset({"PREEMPTED", "NODE_FAIL"})
-_ENDED_STATES = {
+ENDED_STATES = {
     "PREEMPTED": State.PREEMPTED, "NODE_FAIL": State.LOST, "COMPLETED": State.FINISHED, "FAILED": State.FAILED,
-    "BOOT_FAIL": State.FAILED, "CANCELLED": State.KILLED, "TIMEOUT": State.KILLED, "DEADLINE": State.KILLED,
-    "OUT_OF_MEMORY": State.KILLED,
+    "BOOT_FAIL": State.FAILED, "CANCELLED": State.STOPPED, "TIMEOUT": State.KILLED, "DEADLINE": State.KILLED,
+    "OUT_OF_MEMORY": State.FAILED,
 }  # fmt: skip
+"""Whoever cancels a job means it to stop; one that wanted more memory than it had would want it again."""
+
+
+def said_before_start(said: SchedulerWord, launch: LaunchRecord) -> bool:
+    """Whether an answer may be older than the attempt's start: it still says that the job waits."""
+    started = launch.started or launch.created
+    return said.restarts <= launch.restarts and said.answered is not None and said.answered < started + ANSWER_SLACK
+
+
+def bare_state(word: str | None) -> str | None:
+    """A job's state without what sacct adds to it, as in `CANCELLED by 1000`; None where there is no word."""
+    return word.split()[0].rstrip("+") if word and word.strip() else None
 
 
 def signal_name(number: int) -> str:

@@ -63,6 +63,9 @@ class RunSummary:
     left: float | None
     alerts: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    backend: str = "local"
+    job: str | None = None
+    """The number of the cluster's job that it waits for or runs as, where that is known."""
     suspect: str | None = None
     """Why what it has learned is not to be trusted, by the engine's own word at the end of its newest attempt."""
     settled: bool = False
@@ -104,6 +107,8 @@ class RunSummary:
             "alerts": list(self.alerts),
             "problems": list(self.problems),
             "suspect": self.suspect,
+            "backend": self.backend,
+            "job": self.job,
         }
 
     @staticmethod
@@ -174,6 +179,7 @@ def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
     if reading.read_object(run.resume) is None and os.path.lexists(run.resume):
         problems.append("resume.json is damaged: a rewind of this run may have been forgotten")
     unknown = status.state is State.LOST and bool(numbers) and history.launch is None  # its launch.json may yet come
+    unknown = unknown or (history.launch is not None and _never_began(history.launch))  # its job may yet begin
     leftovers = "processes of it are left" in status.reason
     settled = status.state.is_final and not (unknown or leftovers or problems)  # damage may yet be put right
     summary = RunSummary(
@@ -196,11 +202,13 @@ def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
         archived=notes.archived,
         created=record.created if record else 0.0,
         attempts=len(numbers),
-        host=history.launch.host if history.launch else None,
+        host=history.launch.host if history.launch and not _never_began(history.launch) else None,
         rate=rate,
         left=(total - step) / rate if rate and total else None,
         alerts=history.alerts,
         problems=tuple(problems),
+        backend=history.launch.backend if history.launch else "local",
+        job=status.job or (history.launch.job if history.launch else None),
         suspect=_suspect(history.last_attempt),
         settled=settled,
         overrides=history.overrides,
@@ -281,6 +289,10 @@ def _read_attempts(run: RunPaths, numbers: list[int], problems: list[str]) -> _H
 
 
 _TELLING = ("evaluated", *FINAL_EVENTS)
+
+
+def _never_began(launch: LaunchRecord) -> bool:
+    return launch.on_cluster and launch.started is None
 
 
 def _suspect(events: list[Event]) -> str | None:
@@ -386,7 +398,8 @@ def _status(
     run: RunPaths, numbers: list[int], history: _History, tail: _Tail, record: RunRecord | None, final: Event | None
 ) -> Status:
     # The engine's own word beats all other evidence but a new place in the queue, so no other is gathered.
-    if final is not None and not os.path.exists(f"{run.folder}/{QUEUE_FILE}"):
+    comes_back = final is not None and final.name == "preempted" and history.launch and history.launch.on_cluster
+    if final is not None and not comes_back and not os.path.exists(f"{run.folder}/{QUEUE_FILE}"):
         return decide(Evidence(now=final.time, launch=history.launch, final_event=final))
     # That the guard has raised an alert is no progress: a stall would end with its own alert.
     last = max((event.time for event in history.last_attempt if event.name not in _REMARKS), default=None)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.errors import HeatsError
 from engine.launch import actions, slots
@@ -17,6 +18,7 @@ from engine.store.files import read_json, write_atomic, write_json
 from engine.store.paths import RunPaths, Store, create_store, open_store
 from engine.store.records import read_launch, read_run
 from engine.store.status import State
+from engine.store.submission import alone_on_all_hosts, has_submissions
 from engine.study.cells import CellState, find_cells, is_interrupted, study_folder
 from engine.study.expand import Cell, check
 from engine.study.needs import order_of
@@ -25,6 +27,17 @@ from engine.study.trials import new_trials, prune
 
 _PENDING = "pending.json"
 _SNAPSHOT = "study.yaml"
+
+
+@dataclass(frozen=True)
+class Where:
+    """On which backend a study trains, and what each job asks for there."""
+
+    backend: str = "local"
+    profile: str | None = None
+
+
+HERE = Where()
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,9 @@ def plan_launch(states: Sequence[CellState], redo: Sequence[str] = ()) -> list[C
     return chosen
 
 
-def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[str, ...] = ()) -> Begun:
+def begin(
+    root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[str, ...] = (), where: Where = HERE
+) -> Begun:
     """Launch what is missing of a study, and of all that it needs; the queue does the rest.
 
     Interrupted runs of cells are resumed rather than begun anew.
@@ -74,17 +89,22 @@ def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[
         study: which study.
         redo: cells to train anew, see `plan_launch`.
         command: the command line, for the record.
+        where: on which backend; runs that are interrupted go on there, too.
 
     Raises:
-        HeatsError: a mistake in the study file, or a word of `redo` that means no cell.
+        HeatsError: a mistake in the study file, a word of `redo` that means no cell, or a profile that isn't there.
         MachineError: the store can't be written.
     """
     order = order_of(study)
     for item in order:
         check(item)
+    if where.backend == "slurm":
+        from engine.launch.slurm.submit import check as check_profile
+
+        check_profile(where.profile)
     store = create_store(root)
     queued: list[RunPaths] = []
-    with _at_the_queue(store):
+    with _at_the_queue(store, everywhere=where.backend == "slurm"):
         seen: dict[Path, list[CellState]] = {}
         looks = [(item, find_cells(store, item, seen)) for item in order]
         plan_launch(looks[-1][1], redo)  # every mistake is said before anything is made
@@ -94,8 +114,9 @@ def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[
         launch_queue.open_queue(store)
         over = False
         for item, states in looks:
-            _remember(store, item)
-            made = _queue_up(store, item, states, redo if item.file == study.file else (), command, asked=True)
+            _remember(store, item, where)
+            redone = redo if item.file == study.file else ()
+            made = _queue_up(store, item, states, redone, command, asked=True, where=where)
             over = over or (not made and is_over(store, item, states))
             queued += made
     started = tuple(found.run for found in launch_queue.advance(store))
@@ -106,29 +127,47 @@ def begin(root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[
 
 
 @contextlib.contextmanager
-def _at_the_queue(store: Store) -> Iterator[None]:
-    """Hold the queue's lock.
+def _at_the_queue(store: Store, *, everywhere: bool = False) -> Iterator[None]:
+    """Hold the queue's lock, which is this machine's; where jobs of a cluster may be at it, that of all machines too.
 
     Raises:
         HeatsError: somebody else has kept it for long.
     """
+    busy = HeatsError("somebody else is at the queue", place=str(store.root), remedy="try again in a moment")
     with queue.alone(store) as held:
         if not held:
-            raise HeatsError("somebody else is at the queue", place=str(store.root), remedy="try again in a moment")
-        yield
+            raise busy
+        if not everywhere and not has_submissions(store):
+            yield
+            return
+        with alone_on_all_hosts(store) as held_everywhere:
+            if not held_everywhere:
+                raise busy
+            yield
 
 
-def _remember(store: Store, study: Study) -> None:
+def _remember(store: Store, study: Study, where: Where) -> None:
     """The study file as run, and a note for whoever advances the queue."""
     folder = study_folder(store, study)
     folder.mkdir(parents=True, exist_ok=True)
     if study.file.exists():
         write_atomic(folder / _SNAPSHOT, study.file.read_bytes())
     # Whoever goes on with it later works elsewhere; commands of the user's own work where the study was begun.
-    write_json(
-        folder / _PENDING,
-        {"schema": 1, "file": str(study.file.absolute()), "preset": study.preset, "folder": os.getcwd()},
-    )
+    note: dict[str, Any] = {
+        "schema": 1, "file": str(study.file.absolute()), "preset": study.preset, "folder": os.getcwd(),
+    }  # fmt: skip
+    if where != HERE:
+        note |= {"backend": where.backend, "profile": where.profile}
+    write_json(folder / _PENDING, note)
+
+
+def where_of(store: Store, study: Study) -> Where:
+    """On which backend a study that was begun trains."""
+    note = read_json(study_folder(store, study) / _PENDING) or {}
+    profile = note.get("profile")
+    if note.get("backend") != "slurm" or not (profile is None or isinstance(profile, str)):
+        return HERE
+    return Where("slurm", profile)
 
 
 def _top_up(store: Store, study: Study) -> None:
@@ -140,7 +179,8 @@ def _top_up(store: Store, study: Study) -> None:
     """
     with _at_the_queue(store):
         if _is_pending(store, study):  # else it was stopped while we waited
-            _queue_up(store, study, find_cells(store, study), (), (), asked=False)
+            where = where_of(store, study)
+            _queue_up(store, study, find_cells(store, study), (), (), asked=False, where=where)
 
 
 def _queue_up(
@@ -151,8 +191,11 @@ def _queue_up(
     command: tuple[str, ...],
     *,
     asked: bool,
+    where: Where,
 ) -> list[RunPaths]:
     """Queue every cell that can be trained now and isn't, and every interrupted one. Under the queue's lock.
+
+    On a cluster all of them are one submission: their jobs are alike.
 
     Args:
         store, study: of which store and study.
@@ -161,6 +204,7 @@ def _queue_up(
         command: the command line, for the record.
         asked: a person asks for it. What happens by itself makes no run anew that a person threw away, and goes on
             with none that was begun again and again in vain.
+        where: on which backend.
 
     Raises:
         MachineError: the store can't be written.
@@ -170,7 +214,11 @@ def _queue_up(
         thrown_away = _in_trash(store, study)
         chosen = [cell for cell in chosen if cell.hash not in thrown_away]
     chosen += [cell for cell in new_trials(store, study, states) if not cell.needs]
-    made = [_make(store, study, cell, command) for cell in chosen]
+    made = []
+    for cell in chosen:
+        made.append(_make(store, study, cell, command))
+        if where.backend == "local":
+            _enqueue(study, made[-1])
     redone = {cell.name for cell in chosen}
     for state in states:
         if state.run is None or state.summary is None or state.cell.name in redone:
@@ -179,9 +227,28 @@ def _queue_up(
         if broken_off and not asked and _in_vain(state.run, study.spec.budget.stop_after_failures):
             continue
         if broken_off or _never_began(store, state):
-            _enqueue(study, state.run)
+            if where.backend == "local":
+                _enqueue(study, state.run)
             made.append(state.run)
+    if where.backend == "slurm" and made:
+        _submit(store, study, made, where)
     return made
+
+
+def _submit(store: Store, study: Study, runs: Sequence[RunPaths], where: Where) -> None:
+    """Hand runs to the cluster. What it refuses is made anew when somebody tries again."""
+    from engine.launch.slurm.submit import submit_runs
+
+    try:
+        submit_runs(
+            store, runs, where.profile, what=study.label, most=study.spec.budget.max_parallel,
+            prune_at_evaluations=_prunes(study),
+        )  # fmt: skip
+    except HeatsError:
+        for run in runs:
+            if not run.attempts():
+                discard(store, run)
+        raise
 
 
 def _never_began(store: Store, state: CellState) -> bool:
@@ -229,9 +296,7 @@ def _make(store: Store, study: Study, cell: Cell, command: tuple[str, ...]) -> R
         study.spec.task, {}, name=f"{cell.arm} {cell.seed}", study=study.label, arm=cell.arm, command=command,
         folder=_begun_in(store, study),
     )  # fmt: skip
-    run = actions.make_run(store, request, cell.config)
-    _enqueue(study, run)
-    return run
+    return actions.make_run(store, request, cell.config)
 
 
 def _begun_in(store: Store, study: Study) -> Path | None:
@@ -242,10 +307,13 @@ def _begun_in(store: Store, study: Study) -> Path | None:
 
 def _enqueue(study: Study, run: RunPaths) -> None:
     budget = study.spec.budget
-    pruning = study.spec.search is not None and study.spec.search.prune != "none"
     queue.enqueue(
-        run, most=budget.max_parallel, stop_after=budget.stop_after_failures, prune_at_evaluations=pruning
+        run, most=budget.max_parallel, stop_after=budget.stop_after_failures, prune_at_evaluations=_prunes(study)
     )  # fmt: skip
+
+
+def _prunes(study: Study) -> bool:
+    return study.spec.search is not None and study.spec.search.prune != "none"
 
 
 def pending(store: Store) -> list[Study]:
@@ -337,6 +405,7 @@ def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[R
 
 def _stop(store: Store, study: Study, now: bool) -> tuple[list[RunPaths], list[RunPaths]]:
     dequeued, stopped = [], []
+    on_cluster: list[RunPaths] = []
     for state in find_cells(store, study):
         if state.run is None:
             continue
@@ -344,10 +413,16 @@ def _stop(store: Store, study: Study, now: bool) -> tuple[list[RunPaths], list[R
             dequeued.append(state.run)
             if not state.run.attempts():
                 discard(store, state.run)
+        elif state.standing == "queued":
+            on_cluster.append(state.run)
         elif state.standing == "live":
             with contextlib.suppress(HeatsError):  # it has just ended
                 actions.stop(state.run, now=now)
                 stopped.append(state.run)
+    if on_cluster:
+        from engine.launch.slurm.stop import take_out
+
+        dequeued += take_out(on_cluster)
     return dequeued, stopped
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from engine.errors import HeatsError
 from engine.store import queue
 from engine.store.paths import RunPaths, Store
+from engine.store.submission import has_submissions
 from engine.study.run import discard
 
 
@@ -23,7 +24,8 @@ def drop(store: Store, runs: Sequence[RunPaths], told: Callable[[RunPaths], None
     """
     for run in runs:
         if queue.read_entry(run) is None:
-            raise HeatsError("it doesn't wait in the queue", place=run.id)
+            remedy = f"a job of a cluster is stopped by `heats stop {run.id}`" if has_submissions(store) else None
+            raise HeatsError("it doesn't wait in this machine's queue", place=run.id, remedy=remedy)
     with queue.alone(store) as held:
         if not held:
             raise HeatsError("somebody else is at the queue", remedy="try again in a moment")

@@ -146,7 +146,10 @@ def test_seeds_as_people_write_them() -> None:
     [
         (Filled("multiplication", {"optim.name": "adamv"}), "did you mean `adamw`?", "optim.name"),
         (Filled("multiplication", seeds="0 0"), "given twice", "seed"),
-        (Filled("multiplication", backend="slurm"), "can't be launched on yet", "backend"),
+        (Filled("multiplication", backend="slurn"), "there is no `slurn`", "backend"),
+        (Filled("multiplication", backend="slurm:nowhere"), "there is no profile `nowhere`", "backend"),
+        (Filled("multiplication", backend="slurm", start="queue"), "a queue of its own", "backend"),
+        (Filled("multiplication", backend="local:a100"), "write slurm:PROFILE", "backend"),
         (Filled("multiplication", start="later"), "choose now or queue", "start"),
         (Filled("multiplication", seeds="0-2", notify="mail"), "in the queue can't be given a command", "notify"),
     ],

@@ -76,7 +76,8 @@ def _ending(attempt: AttemptPaths) -> tuple[str, str, float | None]:
     if left is None:
         return str(State.LOST), "left no word, nor did its supervisor", None
     if left.signal is not None:
-        return str(State.KILLED), f"by {signal_name(left.signal)}", left.ended
+        why = f": {left.error}" if left.error else ""
+        return str(State.KILLED), f"by {signal_name(left.signal)}{why}", left.ended
     if left.code == 0:
         return str(State.FINISHED), "exit code 0", left.ended
     return str(State.FAILED), left.error or f"exit code {left.code}", left.ended

@@ -11,7 +11,19 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from tui.cli.launch import print_resolved
-from tui.cli.options import AsJson, Bell, Follow, Notify, Queue, RunName, RunsDir, the_run
+from tui.cli.options import (
+    AsJson,
+    BackendOption,
+    Bell,
+    Follow,
+    Notify,
+    Profile,
+    Queue,
+    RunName,
+    RunsDir,
+    check_backend,
+    the_run,
+)
 from tui.cli.started import report_queued, report_started
 
 
@@ -25,6 +37,8 @@ def command(
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
     queue: Queue = False,
+    backend: BackendOption = "local",
+    profile: Profile = None,
     notify: Notify = None,
     follow: Follow = None,
     bell: Bell = False,
@@ -41,6 +55,7 @@ def command(
     from engine.store.records import read_run
     from engine.store.stored_config import apply_overrides, effective_config
 
+    check_backend(backend, profile, queue)
     found = the_run(run, runs_dir)
     base = effective_config(found)
     record = read_run(found.record)
@@ -53,9 +68,10 @@ def command(
         task=record.task, values=flatten(apply_overrides(base, changes).model_dump()), name=name,
         tags=tuple(tag or ()), note=note, command=("heats", *sys.argv[1:]), parent=found.id, notify=notify,
         folder=Path(record.folder) if record.folder is not None else None,
+        backend=backend, profile=profile,
     )  # fmt: skip
     if dry_run:
-        print_resolved(request, as_json)
+        print_resolved(request, as_json, found.folder.parent)
         return
     if queue:
         report_queued(found.folder.parent, request, follow, as_json, bell=bell)

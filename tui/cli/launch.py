@@ -14,7 +14,7 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from engine.store.paths import default_root
-from tui.cli.options import AsJson, Bell, Follow, Notify, Queue, RunsDir
+from tui.cli.options import AsJson, BackendOption, Bell, Follow, Notify, Profile, Queue, RunsDir, check_backend
 from tui.cli.started import report_queued, report_started
 from tui.cli.terminal import print_json, safe
 
@@ -39,6 +39,8 @@ def command(
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
     queue: Queue = False,
+    backend: BackendOption = "local",
+    profile: Profile = None,
     notify: Notify = None,
     follow: Follow = None,
     bell: Bell = False,
@@ -51,13 +53,14 @@ def command(
     Every option of the task can be set as KEY=VALUE, such as train.max_steps=2000.
     Any script of your own: heats launch exec -- python train.py --lr 3e-4
     """
+    check_backend(backend, profile, queue)
     values = read_values(task, config, own_command(task, overrides or []), seed)
     request = LaunchRequest(
         task=task, values=values, name=name, tags=tuple(tag or ()), note=note, seed=seed,
-        command=("heats", *sys.argv[1:]), notify=notify,
+        command=("heats", *sys.argv[1:]), notify=notify, backend=backend, profile=profile,
     )  # fmt: skip
     if dry_run:
-        print_resolved(request, as_json)
+        print_resolved(request, as_json, default_root(runs_dir))
         return
     if queue:
         report_queued(default_root(runs_dir), request, follow, as_json, bell=bell)
@@ -115,8 +118,8 @@ def _blame_file(kind: Any, file_values: dict[str, Any], path: Path, error: Heats
             raise alone from None
 
 
-def print_resolved(request: LaunchRequest, as_json: bool) -> None:
-    """The config that a launch would train by, as a dry run shows it."""
+def print_resolved(request: LaunchRequest, as_json: bool, root: Path | None = None) -> None:
+    """The config that a launch would train by, as a dry run shows it, and the script of its job if there is one."""
     from engine.config.resolve import dump_yaml, resolve
     from engine.config.tasks import config_class
     from engine.store.create import new_run_id
@@ -124,17 +127,30 @@ def print_resolved(request: LaunchRequest, as_json: bool) -> None:
     values = dict(request.values) | ({} if request.seed is None else {"seed": request.seed})
     resolved = resolve(config_class(request.task), values)
     slug = new_run_id(request.task, resolved.slug(), 0.0).split("_", 1)[1].rpartition("_")[0]
+    script = _script_of(request, slug, root)
     told = command_facts(resolved)
     if as_json:
-        print_json({"task": request.task, "slug": slug, "config": resolved.model_dump(mode="json")} | told)
+        found = {"task": request.task, "slug": slug, "config": resolved.model_dump(mode="json")}
+        print_json(found | told | ({} if script is None else {"script": script}))
     else:
         print(f"# {slug}\n{dump_yaml(resolved)}", end="")
         if told:
             print(f"# runs: {safe(shlex.join(told['words']))}")
             print("".join(f"# figures: {safe(rule)}\n" for rule in told["rules"]), end="")
+        if script is not None:
+            print(f"\n# The script of its job:\n{script}", end="")
 
 
 def command_facts(config: RunConfig) -> dict[str, Any]:
     """What is run and how its figures are found, for a command of the user's own; nothing for our engine's tasks."""
     words, rules = getattr(config, "words", None), getattr(config, "rules", None)
     return {"words": words(), "rules": rules()} if callable(words) and callable(rules) else {}
+
+
+def _script_of(request: LaunchRequest, slug: str, root: Path | None) -> str | None:
+    if request.backend != "slurm" or root is None:
+        return None
+    from engine.launch.slurm.submit import planned_script
+    from engine.store.paths import Store
+
+    return planned_script(Store(root.absolute(), ""), slug, request.profile)

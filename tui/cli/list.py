@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from engine.launch.slurm.overview import JobLine, array_of, fold
 from engine.store.checkpoints import has_checkpoint
 from engine.store.filter import SUMMARY, Filter, parse
 from engine.store.host import host_name
 from engine.store.index import Listed, by_age, config_values, list_lines, newest_runs, summaries
 from engine.store.paths import Store
 from engine.store.status import State
+from engine.store.submission import has_submissions
 from engine.store.summary import RunSummary
 from tui import format as form
 from tui.cli.options import AsJson, RunsDir, the_store
@@ -43,7 +45,8 @@ def command(
     chosen = parse(wanted)
     if limit is None:
         limit = 0 if as_json else _DEFAULT_LIMIT
-    if sort == "date" and limit and chosen.is_empty and not rescan:
+    folds = not as_json and has_submissions(store)  # an array of two hundred jobs is one line, wherever it is cut
+    if sort == "date" and limit and chosen.is_empty and not rescan and not folds:
         # The rest of ten thousand runs needn't be looked at to show the newest twenty.
         newest = newest_runs(store, limit, archived=archived)
         shown, more, hidden, everything = newest.runs, newest.older, newest.archived, newest.everything
@@ -52,14 +55,15 @@ def command(
         lines = list_lines(store, rescan=rescan)
         visible = [run for run in lines if archived or not run.archived]
         found = sort_runs(fitting(store, visible, chosen), sort)
-        shown = summaries(store, found[:limit] if limit else found)
+        first = cut_folded(found, limit) if folds else (found[:limit] if limit else found)
+        shown = summaries(store, first)
         total, everything, hidden = len(found), len(lines), len(lines) - len(visible)
         more = total - len(shown)
     if as_json:
         print_json([run.to_json() for run in shown])
         return
     if shown:
-        print(_table(shown))
+        print(_table(fold(shown)))
     notes = []
     if more > 0:
         notes.append(f"{more} more: --limit 0 shows all {total}")
@@ -123,10 +127,24 @@ def _loss(run: Listed) -> float:
     return run.loss if run.loss is not None and not math.isnan(run.loss) else math.inf
 
 
-def _table(runs: Sequence[RunSummary]) -> str:
+def cut_folded(runs: list[Listed], limit: int) -> list[Listed]:
+    """The first runs, so many lines of them: those that wait in one array of jobs are a line together."""
+    lines: set[str] = set()
+    found = []
+    for run in runs:
+        line = (array_of(run) if isinstance(run, RunSummary) else None) or run.id
+        if line not in lines and limit and len(lines) >= limit:
+            continue
+        lines.add(line)
+        found.append(run)
+    return found
+
+
+def _table(folded: Sequence[JobLine]) -> str:
     now = time.time()
+    runs = [line.first for line in folded]
     # Names that only repeat the id's slug would take the room of the id.
-    named = any(run.name not in run.id for run in runs)
+    named = any(len(line.runs) > 1 or line.first.name not in line.first.id for line in folded)
     lasting = any(run.left is not None for run in runs)
     columns = [Column("status"), Column("run", flexible=True, head=8)]
     columns += [Column("name", flexible=True)] if named else []
@@ -136,12 +154,14 @@ def _table(runs: Sequence[RunSummary]) -> str:
     elsewhere = any(run.host and run.host != host_name() for run in runs)
     columns += [Column("host")] if elsewhere else []
     rows = []
-    for run in runs:
+    for line, run in zip(folded, runs, strict=True):
+        many = len(line.runs)
         row = [
             Cell(form.state_label(run.status, ascii_only=not glyphs()), form.STATE_COLORS[run.status]),
-            Cell(safe(run.id)),
+            Cell(safe(run.id) if many == 1 else f"{many} runs of job {safe(line.job or '')}"),
         ]
-        row += [Cell(safe(run.name) if run.name not in run.id else "")] if named else []
+        shown_name = (run.study or run.task) if many > 1 else run.name if run.name not in run.id else ""
+        row += [Cell(safe(shown_name))] if named else []
         row += [Cell(form.progress(run.step, run.total_steps)), Cell(form.number(run.loss))]
         row += [Cell(form.duration(run.left))] if lasting else []
         row += [Cell(form.ago(run.created or None, now))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,9 +36,37 @@ Notify = Annotated[
     ),
 ]  # fmt: skip
 Queue = Annotated[bool, typer.Option("--queue", help="Start when a slot of this machine is free; see `heats queue`.")]
+Backend = Literal["local", "slurm"]
+BackendOption = Annotated[
+    Backend, typer.Option("--backend", metavar="NAME", help="Where to train: local, or slurm for a job of the cluster.")
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="What the job asks for, by its name in ~/.config/heats/slurm.yaml; else default.",
+    ),
+]
 Bell = Annotated[
     bool, typer.Option("--bell", help="Ring the terminal's bell at alerts and at the end; so does HEATS_BELL=1.")
 ]
+
+
+def check_backend(backend: str, profile: str | None, queue: bool = False) -> None:
+    """Do nothing, unless the options of the backend contradict each other.
+
+    Raises:
+        HeatsError: they do.
+    """
+    from engine.errors import HeatsError
+
+    if backend == "slurm" and queue:
+        raise HeatsError(
+            "--queue is for slots of this machine", remedy="leave it out: the cluster has a queue of its own"
+        )
+    if backend != "slurm" and profile is not None:
+        raise HeatsError("--profile is for jobs of a cluster", remedy="add --backend slurm")
 
 
 def the_store(runs_dir: Path | None) -> Store:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.launch.actions import resume
-from tui.cli.options import AsJson, Bell, Follow, Notify, RunName, RunsDir, the_run
+from tui.cli.options import AsJson, Backend, Bell, Follow, Notify, Profile, RunName, RunsDir, the_run
 from tui.cli.started import report_started
 
 
@@ -29,6 +29,11 @@ def command(
     emergency: Annotated[
         bool, typer.Option("--emergency", help="Go on from an emergency checkpoint: the newest, or that of --from.")
     ] = False,
+    backend: Annotated[
+        Backend | None,
+        typer.Option("--backend", metavar="NAME", help="Where to go on: local or slurm; else as before."),
+    ] = None,
+    profile: Profile = None,
     follow: Follow = None,
     bell: Bell = False,
     as_json: AsJson = False,
@@ -46,5 +51,7 @@ def command(
         notify=notify,
         reset_scaler=reset_scaler,
         emergency=emergency,
+        backend=backend,
+        profile=profile,
     )
     report_started(started, follow, as_json, bell=bell)

@@ -63,6 +63,7 @@ def _print_facts(run: RunPaths, summary: RunSummary) -> None:
         "progress": "  ".join(pace),
         "created": made,
         "host": summary.host or "",
+        "job": summary.job or "",
         "seed": "" if summary.seed is None else str(summary.seed),
         "study": " / ".join(part for part in (summary.study, summary.arm) if part),
         "parent": (record.parent if record else None) or "",

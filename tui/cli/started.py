@@ -26,6 +26,9 @@ def report_started(started: Started, wanted: bool | None, as_json: bool, *, bell
             print_json(summary_of(run).to_json())
         else:
             print(run.id)
+        if started.on_cluster:
+            hint(f"submitted: `heats watch {run.id[-4:]}` follows it, `heats queue list` shows the cluster's jobs")
+            return
         hint(f"it trains in the background: `heats watch {run.id[-4:]}` shows it, `heats stop {run.id[-4:]}` ends it")
         return
     ended = follow(run, quiet=as_json, bell=bell)

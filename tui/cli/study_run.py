@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.cli.options import AsJson, Follow, RunsDir
+from tui.cli.options import AsJson, BackendOption, Follow, Profile, RunsDir, check_backend
 from tui.cli.studies import Preset, StudyName, counts_text, matrix, the_study
 from tui.cli.terminal import can_redraw, complain, hint, is_terminal, print_json
 
@@ -33,6 +33,8 @@ def command(
             "--redo", metavar="CELL", help="Train anew: ARM/SEED, an arm, failed, suspect or stopped. Repeatable."
         ),
     ] = None,
+    backend: BackendOption = "local",
+    profile: Profile = None,
     follow: Follow = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
@@ -43,11 +45,12 @@ def command(
     anybody watches; the verdict and the report are written at the end. Interrupted runs go on from their checkpoints.
     """
     from engine.store.paths import default_root
-    from engine.study.run import begin
+    from engine.study.run import Where, begin
 
+    check_backend(backend, profile)
     found = the_study(study, preset)
     root = default_root(runs_dir)
-    begun = begin(root, found, redo=redo or (), command=("heats", *sys.argv[1:]))
+    begun = begin(root, found, redo=redo or (), command=("heats", *sys.argv[1:]), where=Where(backend, profile))
     try:
         code = _report_and_follow(found, begun, root, follow, as_json)
     except KeyboardInterrupt:  # at any moment since: leaving never ends the work

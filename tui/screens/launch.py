@@ -45,7 +45,7 @@ _RUN_FIELDS = (
     ("tags", "Words to find it by, apart by spaces."),
     ("note", "A note to yourself."),
     ("start", "now: at once, whatever else runs. queue: when a slot of this machine is free. Space changes."),
-    ("backend", "Where it trains: on this machine (local). Slurm can't be launched on yet."),
+    ("backend", "Where it trains: on this machine (local), or as a job of the cluster (slurm, or slurm:PROFILE)."),
     ("notify", "A command that is told of alerts and of the end; else HEATS_NOTIFY. `heats notify` shows examples."),
 )
 _FIND_HINT = "A part of an option's name or help narrows the form; KEY=VALUE and Enter sets one; Esc shows all again."

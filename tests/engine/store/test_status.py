@@ -29,7 +29,8 @@ LAUNCH = LaunchRecord(
     trainer_ticks=2, started=STARTED,
 )  # fmt: skip
 WEAKER = replace(LAUNCH, weaker_evidence=True)
-CLUSTER = replace(LAUNCH, backend="slurm")
+CLUSTER = replace(LAUNCH, backend="slurm", job_name="heats-a")
+PENDING = LaunchRecord(1, LAUNCHED, "here", backend="slurm", job_name="heats-a")
 NO_PIDS = replace(LAUNCH, supervisor_pid=None, supervisor_ticks=None, trainer_pid=None, trainer_ticks=None)
 NO_TRAINER = replace(LAUNCH, trainer_pid=None, trainer_ticks=None, started=None)
 
@@ -61,6 +62,165 @@ class Row:
     absent: tuple[str, ...] = ()
     launch: LaunchRecord | None = field(default=LAUNCH)
 
+
+JOBS = [
+    Row(
+        "submitted, and waiting with a reason",
+        {"scheduler": SchedulerWord("PENDING", reason="Resources", job="7")},
+        State.QUEUED,
+        ("job 7 waits: Resources",),
+        LAUNCHED,
+        launch=PENDING,
+    ),
+    Row(
+        "its job starts, and hasn't said a word",
+        {"scheduler": SchedulerWord("RUNNING", job="7", node="n3")},
+        State.STARTING,
+        ("job 7 starts on n3",),
+        LAUNCHED,
+        launch=PENDING,
+    ),
+    Row(
+        "submitted, where the store is seen from elsewhere",
+        {},
+        State.SILENT,
+        ("can't be asked from here",),
+        LAUNCHED,
+        launch=PENDING,
+    ),
+    Row(
+        "a scheduler that gives no answer makes nothing dead",
+        {"scheduler": SchedulerWord("PENDING", unanswered_since=NOW - 9, trouble="timed out")},
+        State.SILENT,
+        ("unknown", "no answer (timed out)", "last said PENDING"),
+        NOW - 9,
+        launch=PENDING,
+    ),
+    Row(
+        "nor does it where beats tell more",
+        ELSEWHERE | {"scheduler": SchedulerWord("RUNNING", unanswered_since=NOW - 9), "beat": beat(5)},
+        State.RUNNING,
+        ("on here",),
+        STARTED,
+        launch=CLUSTER,
+    ),
+    Row(
+        "whoever submitted it died, or sbatch is at it",
+        {"scheduler": SchedulerWord(None, 20.0)},
+        State.STARTING,
+        ("being submitted",),
+        LAUNCHED,
+        launch=PENDING,
+    ),
+    Row(
+        "it never reached the queue",
+        {"scheduler": SchedulerWord(None, 400.0)},
+        State.LOST,
+        ("never began", "7 min"),
+        NOW - 400,
+        launch=PENDING,
+    ),
+    Row(
+        "cancelled by heats stop before it began",
+        {"scheduler": SchedulerWord("CANCELLED", job="7"), "stop_requested": NOW - 4},
+        State.STOPPED,
+        ("before it began",),
+        NOW - 4,
+        launch=PENDING,
+    ),
+    Row(
+        "its set-up lines failed",
+        {"scheduler": SchedulerWord("FAILED", job="7")},
+        State.FAILED,
+        ("before training began", ".slurm/heats-a"),
+        LAUNCHED,
+        launch=PENDING,
+    ),
+    Row(
+        "preempted, and its supervisor hasn't said what becomes of it",
+        {"final_event": event("preempted"), "scheduler": SchedulerWord("RUNNING", job="7")},
+        State.STOPPING,
+        ("with a checkpoint",),
+        NOW - 50,
+        launch=CLUSTER,
+    ),
+    Row(
+        "preempted and requeued",
+        {
+            "final_event": event("preempted"),
+            "exit": ExitRecord(NOW - 40, 75, job_cause="running", requeued=True),
+            "scheduler": SchedulerWord("PENDING", reason="BeginTime", job="7", restarts=1),
+        },
+        State.QUEUED,
+        ("requeued", "job 7 waits: BeginTime"),
+        NOW - 40,
+        launch=CLUSTER,
+    ),
+    Row(
+        "requeued, and gone for good",
+        {
+            "final_event": event("preempted"),
+            "exit": ExitRecord(NOW - 4000, 75, requeued=True),
+            "scheduler": SchedulerWord("COMPLETING", 900.0, job="7"),
+        },
+        State.QUEUED,
+        ("on its way back",),
+        NOW - 4000,
+        launch=CLUSTER,
+    ),
+    Row(
+        "requeued, and not in the queue for minutes",
+        {
+            "final_event": event("preempted"),
+            "exit": ExitRecord(NOW - 4000, 75, requeued=True),
+            "scheduler": SchedulerWord(None, 900.0, job="7"),
+        },
+        State.PREEMPTED,
+        ("15 min",),
+        NOW - 4000,
+        launch=CLUSTER,
+    ),
+    Row(
+        "preempted, and not to come back",
+        {"final_event": event("preempted"), "exit": ExitRecord(NOW - 40, 75, job_cause="running")},
+        State.PREEMPTED,
+        ("preempted",),
+        NOW - 50,
+        launch=CLUSTER,
+    ),
+    Row(
+        "scancel from outside, after which it saved",
+        {"final_event": event("preempted"), "exit": ExitRecord(NOW - 40, 75, job_cause="cancelled")},
+        State.STOPPED,
+        ("cancelled with scancel", "saved a checkpoint"),
+        NOW - 40,
+        launch=CLUSTER,
+    ),
+    Row(
+        "its node failed, and it begins again elsewhere",
+        ELSEWHERE | {"beat": beat(5), "scheduler": SchedulerWord("RUNNING", job="7", restarts=1, node="n4")},
+        State.STARTING,
+        ("took job 7 away from here", "begins again on n4"),
+        STARTED,
+        launch=CLUSTER,
+    ),
+    Row(
+        "an answer from before it began is none",
+        ELSEWHERE | {"beat": beat(5), "scheduler": SchedulerWord("PENDING", job="7", answered=STARTED - 2)},
+        State.RUNNING,
+        ("on here",),
+        STARTED,
+        launch=CLUSTER,
+    ),
+    Row(
+        "more memory than it asked for",
+        ELSEWHERE | {"scheduler": SchedulerWord("OUT_OF_MEMORY")},
+        State.FAILED,
+        ("OUT_OF_MEMORY",),
+        LAUNCHED,
+        launch=CLUSTER,
+    ),
+]
 
 TABLE = [
     # 1. the engine's own last word beats everything
@@ -265,11 +425,11 @@ TABLE = [
     Row(
         "waiting to run again",
         ELSEWHERE | {"scheduler": SchedulerWord("PENDING"), "beat": beat(9999)},
-        State.QUEUED, ("waits in the queue", "PENDING"), LAUNCHED, launch=CLUSTER,
+        State.QUEUED, ("waits in the queue again", "PENDING"), STARTED, launch=CLUSTER,
     ),
     Row(
         "requeued",
-        ELSEWHERE | {"scheduler": SchedulerWord("REQUEUED")}, State.QUEUED, ("REQUEUED",), LAUNCHED, launch=CLUSTER,
+        ELSEWHERE | {"scheduler": SchedulerWord("REQUEUED")}, State.QUEUED, ("REQUEUED",), STARTED, launch=CLUSTER,
     ),
     *[
         Row(
@@ -292,7 +452,7 @@ TABLE = [
     Row(
         "cancelled by somebody",
         ELSEWHERE | {"scheduler": SchedulerWord("CANCELLED by 1000")},
-        State.KILLED, ("CANCELLED",), LAUNCHED, launch=CLUSTER,
+        State.STOPPED, ("CANCELLED",), LAUNCHED, launch=CLUSTER,
     ),
     Row(
         "over its time",
@@ -322,6 +482,7 @@ TABLE = [
         "a living trainer beats the scheduler's word",
         ALIVE | {"scheduler": SchedulerWord("NODE_FAIL", 900.0)}, State.RUNNING, ("alive",), STARTED, launch=CLUSTER,
     ),
+    *JOBS,
     # 6. another host, or another container
     Row("elsewhere, beat in time", ELSEWHERE | {"beat": beat(5)}, State.RUNNING, ("on here",), STARTED),
     Row(
@@ -426,11 +587,18 @@ _WORDS = st.none() | st.text(max_size=4)
 _LAUNCHES = st.builds(
     LaunchRecord, attempt=st.integers(), created=st.floats(), host=st.text(max_size=4), lock=_WORDS,
     trainer_pid=st.none() | st.integers(), supervisor_pid=st.none() | st.integers(), started=_TIMES,
+    backend=st.sampled_from(["local", "slurm"]),
 )  # fmt: skip
 _FINAL = st.sampled_from(["finished", "stopped", "preempted", "failed"])
 _EVENTS = st.builds(Event, _FINAL, st.floats(), st.none() | st.integers(), _FACTS)
 _OTHERS = st.builds(Event, st.text(max_size=4), st.floats(), st.none() | st.integers(), _FACTS)
 _EXITS = st.builds(ExitRecord, st.floats(), st.none() | st.integers(), st.none() | st.integers(), _WORDS, _WORDS)
+_JOB_STATES = st.sampled_from(
+    ["PENDING", "RUNNING", "COMPLETING", "CANCELLED by 7", "NODE_FAIL", "COMPLETED", "TIMEOUT"]
+)
+_SAID = st.builds(
+    SchedulerWord, _WORDS | _JOB_STATES, st.floats(), job=_WORDS, restarts=st.integers(), unanswered_since=_TIMES
+)
 _PROCESS = st.sampled_from(["alive", "zombie", "gone", "unknown"])
 _EVIDENCE = st.builds(
     Evidence, now=st.floats(), launch=st.none() | _LAUNCHES, final_event=st.none() | _EVENTS,
@@ -438,7 +606,7 @@ _EVIDENCE = st.builds(
     same_namespace=st.booleans(), supervisor=_PROCESS, trainer=_PROCESS, lock_held=st.booleans(),
     leftovers=st.lists(st.integers(), max_size=3).map(tuple),
     beat=st.none() | st.builds(Beat, st.floats(), st.floats()),
-    scheduler=st.none() | st.builds(SchedulerWord, _WORDS, st.floats()), stop_now=st.booleans(), training_since=_TIMES,
+    scheduler=st.none() | _SAID, stop_now=st.booleans(), training_since=_TIMES,
     stop_requested=_TIMES, last_progress=_TIMES, expected_gap_seconds=_TIMES, booted=_TIMES, created=_TIMES,
 )  # fmt: skip
 
@@ -449,5 +617,5 @@ def test_any_evidence_whatever_gives_a_state_and_a_reason(evidence: Evidence) ->
     status = decide(evidence)
     assert isinstance(status.state, State)
     assert status.reason.strip()
-    if evidence.final_event is not None:
+    if evidence.final_event is not None and evidence.final_event.name != "preempted":
         assert status.state == evidence.final_event.name

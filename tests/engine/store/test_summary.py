@@ -33,7 +33,7 @@ from tests.engine.store.made import (
 FIELDS = [
     "id", "name", "task", "status", "reason", "since", "step", "total_steps", "metrics", "best", "study", "arm", "seed",
     "tags", "note", "star", "archived", "created", "attempts", "host", "rate", "left", "alerts", "problems",
-    "suspect",
+    "suspect", "backend", "job",
 ]  # fmt: skip
 """What `--json` promises. Adding one is fine; renaming or removing one breaks people's scripts."""
 
