@@ -14,7 +14,7 @@ from engine.store.checkpoints import best, choose, scan
 from engine.store.names import find_run
 from engine.store.paths import RunPaths, default_root, open_store
 from engine.store.records import read_run
-from engine.store.stored_config import effective_config
+from engine.store.stored_config import training_config
 from engine.train.checkpoint import Loaded, restore_model
 
 log = logging.getLogger("heats")
@@ -67,9 +67,9 @@ def open_run(store: Path | None, wanted: str, task: str, *, place: str) -> Sourc
         raise HeatsError(f"{run.id} has no run.json that can be read", place=place)
     if record.task != task:
         raise HeatsError(f"{run.id} is a run of {record.task}, not of {task}", place=place)
-    config = effective_config(run)
-    judged = best(scan(run), config.evaluation.best_mode) is not None
-    chosen = choose(run, "best" if judged else "latest", config.evaluation.best_mode).checkpoint
+    config = training_config(run)
+    judged = best(scan(run), config.best_mode) is not None
+    chosen = choose(run, "best" if judged else "latest", config.best_mode).checkpoint
     if chosen is None:
         raise HeatsError(
             f"{run.id} has no checkpoint that can be used yet", place=place, remedy="wait for it, or name another run"

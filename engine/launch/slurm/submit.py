@@ -148,7 +148,7 @@ def _prepare(
     descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
     try:
         again = bool(run.attempts())
-        choice = choose(run, "latest", config.evaluation.best_mode)
+        choice = choose(run, "latest", config.best_mode)
         step = choice.checkpoint.step if choice.checkpoint else 0
         clear(run)
         code, warnings = code_to_go_on_with(run)
@@ -162,7 +162,7 @@ def _prepare(
             store,
             run,
             attempt,
-            total_steps=config.train.max_steps,
+            total_steps=config.total_steps,
             resumed_from_step=step if again else None,
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
             git_commit=commit,
