@@ -57,6 +57,7 @@ class _Tracker:
     def __init__(self) -> None:
         self.asked_to_stop = False
         self.said_stopped = False
+        self.began = False
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._next_look = 0.0
@@ -126,6 +127,9 @@ def start(total_steps: int | None = None, *, take_signals: bool = False) -> Run:
         return Run(launched=False)
     if take_signals:
         _answer_signals(tracker, also_taken=True)
+    if not tracker.began:
+        tracker.began = True
+        tracker.write({"word": "started", "time": time.time()})
     if total_steps is not None:
         tracker.write({"word": "total", "step": int(total_steps), "time": time.time()})
     seed, step = os.environ.get("HEATS_SEED", ""), os.environ.get("HEATS_CHECKPOINT_STEP", "")

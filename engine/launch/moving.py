@@ -27,6 +27,8 @@ _HEADERS = (
 )  # fmt: skip
 _NEVER = ("--include=/*/script/***", "--exclude=.*", "--exclude=/*/requests/*")
 """What is being written under another name, and wishes to a run's processes, which mean nothing elsewhere."""
+_STUDIES = ("--exclude=/.studies/*/pending.json", "--include=/.studies/***")
+"""What studies have written down; not that they are under way, which is said to the machine they are under way on."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class MovePlan:
     refused: dict[str, str]
     """Runs that are left alone, each with the reason."""
     files: tuple[Moved, ...] = ()
+    whole: bool = True
+    """Whether all runs were asked for: then the studies' records go with them."""
 
     @property
     def bytes(self) -> int:
@@ -77,7 +81,7 @@ def plan(direction: Direction, store: Store, place: Place, wanted: Sequence[str]
     fresh = direction == "push" and not there
     files: list[Moved] = []
     if runs and not fresh:
-        files = _transfer(direction, store, place, runs, dry_run=True)
+        files = _transfer(direction, store, place, runs, whole=not wanted, dry_run=True)
     elif runs:
         for run in runs:
             folder = store.run(run).folder
@@ -86,7 +90,7 @@ def plan(direction: Direction, store: Store, place: Place, wanted: Sequence[str]
                 for path in folder.rglob("*")
                 if path.is_file()
             ]
-    return MovePlan(direction, place, runs, refused, tuple(files))
+    return MovePlan(direction, place, runs, refused, tuple(files), not wanted)
 
 
 def choose(offered: Sequence[str], wanted: Sequence[str], where: str) -> list[str]:
@@ -119,7 +123,7 @@ def carry_out(store: Store, found: MovePlan, tell: Callable[[Moved], None] | Non
         return outcome
     if found.direction == "push":
         make_store_there(found.place)
-    moved = _transfer(found.direction, store, found.place, found.runs, tell=tell)
+    moved = _transfer(found.direction, store, found.place, found.runs, whole=found.whole, tell=tell)
     for item in moved:
         run = item.path.split("/", 1)[0]
         outcome.files[run] = outcome.files.get(run, 0) + 1
@@ -133,12 +137,13 @@ def carry_out(store: Store, found: MovePlan, tell: Callable[[Moved], None] | Non
 
 
 def _transfer(
-    direction: Direction, store: Store, place: Place, runs: Iterable[str], *, dry_run: bool = False,
+    direction: Direction, store: Store, place: Place, runs: Iterable[str], *, whole: bool,
+    dry_run: bool = False,
     tell: Callable[[Moved], None] | None = None,
 ) -> list[Moved]:  # fmt: skip
     here, there = local(store.root, ""), place.files("")
     source, target = (there, here) if direction == "pull" else (here, there)
-    filters = [*_NEVER, *(f"--include=/{run}/***" for run in runs), "--exclude=/*"]
+    filters = [*(_STUDIES if whole else ()), *_NEVER, *(f"--include=/{run}/***" for run in runs), "--exclude=/*"]
     return rsync(source, target, filters, dry_run=dry_run, tell=tell)
 
 

@@ -85,6 +85,7 @@ def _say(found: MovePlan, outcome: Outcome | None) -> None:
         for remark in outcome.remarks.get(run, []) if outcome is not None else []:
             print(f"  {safe(remark)}")
     moved = {item.path.split("/", 1)[0] for item in found.files} if outcome is None else set(outcome.files)
+    moved &= set(found.runs)
     still = len(found.runs) - len(moved)
     if still:
         print(f"{still:,} of {len(found.runs):,} runs are the same in both places")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import HeatsError
-from engine.store.files import encode_number, write_json
+from engine.store.files import encode_number, read_json, write_json
 from engine.store.metrics import ROLLED_BACK, JsonLinesTail, RunHistory
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.tasks.exec.config import Config
@@ -84,9 +84,10 @@ class Collector:
             history = RunHistory(run)
             history.refresh()
             earlier = history.last_step if history.series else None
-        self.ledger = Ledger(config.exec.ignore, earlier)
+        self.ledger = Ledger(config.exec.ignore, earlier, _had_own_steps(run, attempt.number - 1))
         self.best = Best(config.evaluation.best_metric, config.evaluation.best_mode)
         self.total: int | None = config.total_steps
+        self._total_is_told = self.total is not None
         self.word = ""
         """What the script said of its own end."""
         wanted = config.exec.metrics
@@ -155,8 +156,10 @@ class Collector:
             moment = float(record.pop("time", 0.0) or 0.0)
             if word in ("finished", "stopped"):
                 self.word = word
+            elif word == "started":
+                self.ledger.expects_own_steps = True
             elif word == "total" and type(record.get("step")) is int:
-                self.total = record["step"]
+                self.total, self._total_is_told = record["step"], True
             elif word == "checkpoint":
                 self.events.write("script_checkpoint", record.get("step"), path=str(record.get("path", "")))
             if word is not None:
@@ -176,8 +179,8 @@ class Collector:
             if found is not None:
                 self._line_points += 1
                 records += self.ledger.take_line(found.step, now, found.values)
-                if found.total is not None:
-                    self.total = self.options.steps or found.total
+                if found.total is not None and not self._total_is_told:
+                    self.total = found.total
         return records
 
     # What is written
@@ -227,6 +230,14 @@ class Collector:
             found.append({"kind": "lines", "path": str(self.attempt.output), "why": rule, "remark": ""})
         note = self._finder.note if self._finder is not None else ""
         return {"schema": 1, "sources": found, "note": note}
+
+
+def _had_own_steps(run: RunPaths, number: int) -> bool:
+    """Whether files or `engine.track` told the steps of an earlier attempt."""
+    if number < 1:
+        return False
+    found = (read_json(run.attempt(number).sources) or {}).get("sources")
+    return isinstance(found, list) and any(isinstance(item, dict) and item.get("kind") != "lines" for item in found)
 
 
 def _is_number(value: Any) -> bool:

@@ -26,10 +26,12 @@ class Ledger:
     Args:
         ignore: patterns of metrics to leave out.
         earlier_step: the last step that earlier attempts logged; what lies past this attempt's first is shadowed.
+        expects_own_steps: files or `engine.track` will tell the steps: lines wait for them, to the end if need be.
     """
 
     ignore: Sequence[str] = ()
     earlier_step: int | None = None
+    expects_own_steps: bool = False
     last_step: int = 0
     last_values: dict[str, float] = field(default_factory=dict)
     _own_steps: bool = False
@@ -68,7 +70,7 @@ class Ledger:
             return []
         if len(self._lines) < _KEPT or self._own_steps:
             self._lines.append((step, moment, mine))
-        if self._own_steps:
+        if self._own_steps or self.expects_own_steps:
             return []
         if self._first_from_lines is None:
             self._first_from_lines = step
@@ -77,9 +79,13 @@ class Ledger:
 
     def settle(self, *, last: bool = False) -> list[Record]:
         """Lines of output whose place among the files' steps is known by now; all that are left at the end."""
-        if not self._own_steps:
-            return []
         out: list[Record] = []
+        if not self._own_steps:
+            if last and self.expects_own_steps:  # nobody else ever came
+                for step, moment, values in self._lines:
+                    out += self._record(step, moment, values)
+                self._lines.clear()
+            return out
         newest = self._times[-1] if self._times else 0.0
         while self._placed < len(self._lines):
             _, moment, values = self._lines[self._placed]

@@ -78,9 +78,13 @@ class LineReader:
     """Steps of the epochs before this one, where steps are counted anew in each."""
     _raw: int = 0
     _bar: int = 0
+    _bar_is_over: bool = False
+    _bar_counts: bool = False
+    """Whether figures came while the bar was there: a bar of loading or preparing data has none."""
     _group: str = ""
     _times: dict[str, int] = field(default_factory=dict)
     _by_epoch: bool = False
+    _placed_epoch: int = -1
 
     def read(self, text: str) -> Figures | None:
         """What a line says; None where it holds no figure. Never raises."""
@@ -196,8 +200,11 @@ class LineReader:
         whole = int(self._epoch or first)
         self.named = True
         self._by_epoch = False
-        self.step = max(0, whole - first) * size + place
-        self._raw = place
+        step = max(0, whole - first) * size + place
+        if whole == self._placed_epoch and step < self.step:
+            step = self.step + 1  # a last batch that is smaller, counted as if all before were so too
+        self._placed_epoch = whole
+        self.step, self._raw = step, place
         if self._epochs is not None:
             self.total = self._epochs * size
 
@@ -211,8 +218,13 @@ class LineReader:
 
     def _to_bar(self, place: int, total: int) -> None:
         """The longest bar tells the step; those of evaluations are shorter and come in between."""
-        if total < self._bar or place > total:
+        if place > total:
             return
+        if total != self._bar and not self._bar_counts and (total > self._bar or self._bar_is_over):
+            self._before = self._raw = self.step = 0
+        elif total < self._bar:
+            return
+        self._bar_is_over = place == total
         if total == self._bar and place < self._raw:  # a bar an epoch
             self._before = self.step
         self._bar, self._raw, self.named = total, place, True
@@ -223,6 +235,7 @@ class LineReader:
         if not values:
             return None
         if said or self.named:
+            self._bar_counts = self._bar_counts or self._bar > 0
             return Figures(self.step, values, self.total)
         # No step was ever named: a figure that comes again is one of a series, what is printed once is a setting.
         counted: dict[str, float] = {}

@@ -60,6 +60,10 @@ def files(root: Path) -> dict[str, bytes]:
 def test_runs_are_pulled_whole_then_only_what_is_new(there: Store, tmp_path: Path) -> None:
     run = elsewhere(finished_run(there))
     add_whole_checkpoint(run, 20)
+    records = there.root / ".studies" / "rates"
+    records.mkdir(parents=True)
+    for name in ("report.md", "pending.json"):
+        (records / name).write_text("{}")
     place, here = f"there:{there.root}", tmp_path / "here"
     dry = heats("pull", place, "--dry-run", "--runs-dir", str(here))
     assert dry.returncode == 0, dry.stderr
@@ -68,6 +72,7 @@ def test_runs_are_pulled_whole_then_only_what_is_new(there: Store, tmp_path: Pat
     done = heats("pull", place, "--runs-dir", str(here))
     assert done.returncode == 0, done.stderr
     assert files(here / run.id) == files(run.folder)
+    assert os.listdir(here / ".studies" / "rates") == ["report.md"]
     (checkpoint,) = scan(RunPaths(here / run.id))
     assert verify(checkpoint) == ()
     listed = json.loads(heats("list", "--json", "--runs-dir", str(here)).stdout)

@@ -121,6 +121,17 @@ def test_files_tell_the_steps_and_lines_are_set_among_them() -> None:
     assert ledger.last_step == 3
 
 
+def test_lines_wait_for_the_steps_of_a_script_that_tells_them() -> None:
+    ledger = Ledger(earlier_step=500, expects_own_steps=True)
+    assert ledger.take_line(1, 10.0, {"train/loss": 2.0, "speed": 1.0}) == []
+    assert ledger.settle() == []
+    assert ledger.take("track", [(501, 11.0, {"train/loss": 2.0})]) == [(501, 11.0, {"train/loss": 2.0})]
+    assert ledger.settle() == [(501, 10.0, {"speed": 1.0})]
+    alone = Ledger(expects_own_steps=True)
+    alone.take_line(1, 10.0, {"x": 1.0})
+    assert alone.settle(last=True) == [(1, 10.0, {"x": 1.0})]
+
+
 def test_a_metric_has_one_source_and_ignored_ones_none() -> None:
     ledger = Ledger(["gpu/*"])
     assert ledger.take("a", [(1, 1.0, {"x": 1.0, "gpu/temp": 60.0})]) == [(1, 1.0, {"x": 1.0})]

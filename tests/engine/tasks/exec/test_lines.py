@@ -35,6 +35,12 @@ def test_the_shape_of_pytorchs_mnist_example() -> None:
     ]
 
 
+def test_the_mnist_examples_last_smaller_batch_takes_no_step_back() -> None:
+    places = ["1 [1344/1500", "1 [1408/1500", "1 [644/1500", "2 [0/1500", "2 [64/1500"]
+    found = read(*[f"Train Epoch: {place} (75%)]\tLoss: 1.0" for place in places])
+    assert [item.step for item in found] == [1344, 1408, 1409, 1500, 1564]
+
+
 def test_the_shape_of_hugging_faces_trainer() -> None:
     found = read(
         "  0%|          | 0/300 [00:00<?, ?it/s]",
@@ -67,8 +73,20 @@ def test_a_bar_an_epoch_counts_on_and_a_shorter_one_in_between_is_an_evaluations
     reader = LineReader()
     bars = ["50/100 [00:01<00:01", "100/100 [00:02<00:00", "5/10 [00:00<00:00", "40/100 [00:01<00:02"]
     for bar in bars:
-        reader.read(f" 50%|#####     | {bar}, 9it/s]")
+        reader.read(f" 50%|#####     | {bar}, 9it/s, loss=1.5]")
     assert reader.step == 140
+
+
+def test_a_bar_of_preparing_data_is_forgotten_when_it_is_over() -> None:
+    bars = [
+        "5000/5000 [00:01<00:00",
+        "0/300 [00:00<?",
+        "10/300 [00:01<00:20",
+        "3/8 [00:00<00:01",
+        "20/300 [00:02<00:20",
+    ]
+    found = read(*[line for bar in bars for line in (f" 50%|###  | {bar}, 9it/s]",)], "{'loss': 1.5}")
+    assert found == [Figures(20, {"train/loss": 1.5}, 300)]
 
 
 def test_epochs_are_steps_where_nothing_finer_is_named() -> None:
