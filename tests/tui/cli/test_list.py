@@ -30,8 +30,8 @@ from tui.cli.root import run as run_here
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 FIELDS = {
     "id", "name", "task", "status", "reason", "since", "step", "total_steps", "metrics", "best", "study", "arm", "seed",
-    "tags", "note", "star", "archived", "created", "attempts", "host", "rate", "left", "alerts", "problems", "suspect", "backend",
-    "job",
+    "tags", "note", "star", "archived", "created", "attempts", "host", "rate", "left", "alerts", "problems", "suspect",
+    "backend", "job",
 }  # fmt: skip
 
 
