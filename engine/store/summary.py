@@ -179,7 +179,8 @@ def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
     if reading.read_object(run.resume) is None and os.path.lexists(run.resume):
         problems.append("resume.json is damaged: a rewind of this run may have been forgotten")
     unknown = status.state is State.LOST and bool(numbers) and history.launch is None  # its launch.json may yet come
-    unknown = unknown or (history.launch is not None and _never_began(history.launch))  # its job may yet begin
+    if status.state is not State.STOPPED and history.launch is not None and _never_began(history.launch):
+        unknown = True  # its job may yet begin
     leftovers = "processes of it are left" in status.reason
     settled = status.state.is_final and not (unknown or leftovers or problems)  # damage may yet be put right
     summary = RunSummary(

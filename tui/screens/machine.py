@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.launch.slurm.overview import cluster_words
 from engine.store.paths import open_store
 from engine.store.summary import RunSummary
 from tui import format
@@ -148,6 +149,8 @@ class MachineScreen(PaneScreen):
             parts.append(f"{free} of {len(self._queue.slots)} slots free")
             if self._queue.paused:
                 parts.append(f"paused: {self._queue.reason}")
+        if words := cluster_words(self.heats.tracker.runs or ()):
+            parts.append(words)
         if self.heats.read_only:
             parts.append("read-only")
         update_text(self.query_one("#title", Static), (" | " if self.heats.ascii_only else "  ·  ").join(parts))

@@ -78,3 +78,14 @@ def on_cluster(runs: Sequence[RunSummary]) -> list[RunSummary]:
         for run in runs
         if run.backend == "slurm" and (run.status.is_live or run.status in (State.QUEUED, State.SILENT))
     ]
+
+
+def cluster_words(runs: Sequence[RunSummary]) -> str:
+    """How many runs are jobs of a cluster, in a few words; empty where none is."""
+    there = on_cluster(runs)
+    waiting = sum(run.status is State.QUEUED for run in there)
+    silent = sum(run.status is State.SILENT for run in there)
+    training = len(there) - waiting - silent
+    counts = ((training, "train"), (waiting, "wait"), (silent, "unknown"))
+    said = ", ".join(f"{count} {word}" for count, word in counts if count)
+    return f"cluster: {said}" if said else ""

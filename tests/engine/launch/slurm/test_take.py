@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from engine.errors import HeatsError
 from engine.launch.slurm.job import NothingToDo, memory_kills, take
 from engine.store.create import claim_attempt
 from engine.store.paths import AttemptPaths, RunPaths, Store
-from engine.store.records import LaunchRecord, read_launch, write_launch
+from engine.store.records import Beat, ExitRecord, LaunchRecord, read_launch, write_beat, write_exit, write_launch
 from engine.store.requests import request_stop
 from engine.store.submission import Submission, SubmissionPaths, alone_on_all_hosts, submission_paths, write_submission
 from tests.engine.store.made import write_checkpoint
@@ -83,6 +84,23 @@ def test_an_attempt_that_was_claimed_and_never_begun_is_begun_by_the_next_start(
     write_checkpoint(run, 50)
     assert taken(paths, 1).attempt == 2
     assert (taken(paths, 2).attempt, taken(paths, 3).restarts) == (2, 3)
+
+
+def test_an_earlier_attempt_on_another_node_is_over_by_its_word_or_by_its_silence(store: Store) -> None:
+    run = make_run(store)
+    paths = submitted(store, run)
+    begun(run.attempts()[-1], 50)
+    for number in (1, 2):
+        attempt = run.attempt(number)
+        launch = read_launch(attempt.launch)
+        assert launch is not None
+        write_launch(attempt, replace(launch, host="another-node", started=2.0))
+        if number == 1:
+            write_beat(attempt.beat, Beat(3.0, 10.0))
+        else:
+            write_beat(attempt.beat, Beat(time.time() + 1e6, 10.0))
+            write_exit(attempt.exit, ExitRecord(4.0, signal=9))
+        assert taken(paths, number).attempt == number + 1
 
 
 def test_a_job_that_comes_too_late_or_too_often_trains_nothing(store: Store) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.launch.slurm.commands import cause_of_end, parse_fields
-from engine.launch.slurm.overview import fold
+from engine.launch.slurm.overview import cluster_words, fold
 from engine.launch.slurm.profiles import Profile
 from engine.launch.slurm.script import Job as ScriptJob
 from engine.launch.slurm.script import script
@@ -97,6 +97,11 @@ def test_the_waiting_jobs_of_an_array_are_one_line_and_others_keep_theirs() -> N
     lines = fold(runs)
     assert [item.job for item in lines] == ["12_[0-2,5]", "12_7", "13", "14_0", "14_1", None]
     assert [run.id for run in lines[0].runs] == ["r0", "r1", "r2", "r5"]
+    here = summary("local", None, State.RUNNING, "local")
+    assert (
+        cluster_words([*runs[:-1], summary("cut", "15", State.SILENT), here]) == "cluster: 1 train, 7 wait, 1 unknown"
+    )
+    assert cluster_words([here, summary("over", "16", State.FINISHED)]) == ""
 
 
 def test_where_the_queue_has_forgotten_a_job_accounting_is_asked_once_for_all_where_there_is_any(
