@@ -22,6 +22,7 @@ from engine.launch.starting import (
     start_warnings,
 )
 from engine.launch.starting import Started as Started  # what all of these give
+from engine.launch.torchrun import of_config
 from engine.store import host
 from engine.store.evidence import gather, leftovers
 from engine.store.hold import may_live, refuse_if_live, take_lock
@@ -81,7 +82,7 @@ def launch(root: Path, request: LaunchRequest) -> Started:
     grace_seconds()  # a mistake in it leaves no run behind
     store = create_store(root)
     run = make_run(store, request, config)
-    return begin(store, run, total_steps=config.train.max_steps, notify=request.notify)
+    return begin(store, run, total_steps=config.train.max_steps, notify=request.notify, processes=of_config(config))
 
 
 def make_run(store: Store, request: LaunchRequest, config: TaskConfig) -> RunPaths:
@@ -162,6 +163,7 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
             store,
             run,
             attempt,
+            of_config(config),
             total_steps=config.train.max_steps,
             resumed_from_step=step if again else None,
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
@@ -237,6 +239,7 @@ def resume(
             store,
             run,
             attempt,
+            of_config(config),
             total_steps=config.train.max_steps,
             resumed_from_step=step,
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
