@@ -10,6 +10,7 @@ from engine.train.control import Control
 from engine.train.figures import Row
 from engine.train.guard_policy import Decision, Finding
 from engine.train.recorder import Recorder
+from engine.train.saving import ShardedSaves
 from engine.train.state import TrainState
 from engine.train.watch import Watch
 
@@ -39,6 +40,7 @@ class Follower(Recorder):
         self.last_step: int | None = None
         self._resumed_from = resumed_from_step
         self._first_step = resumed_from_step or 0
+        self._sharded = ShardedSaves(run, attempt.number, lambda: None, resumed_from_step)
         # Never started: the first rank, which waits for this one in each step, tells of a stall.
         self.watch = Watch(config.guard, run.folder, lambda *_, **__: None, lambda _: None)
 
@@ -53,7 +55,7 @@ class Follower(Recorder):
         pass
 
     def rolled_back(self, state: TrainState, from_step: int, finding: Finding, batches: int) -> None:
-        pass
+        self._sharded.newest = state.step
 
     def suspect(self, step: int, facts: dict[str, Any]) -> None:
         pass
@@ -62,11 +64,13 @@ class Follower(Recorder):
         pass
 
     def _save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> bool:
-        return True
+        # What can't be saved is told by the first rank.
+        return not state.parallel.sharded or self._sharded.save(state, settings, reason, metric) is not None
 
     def save_emergency(self, state: TrainState, settings: dict[str, Any], cause: str) -> None:
         if self.config.guard.keep_emergency:
             state.collect()
+            self._save(state, settings, "emergency", None)
 
     def alert(self, cause: str, message: str, step: int, **facts: Any) -> None:
         pass

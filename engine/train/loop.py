@@ -24,7 +24,7 @@ from engine.train.figures import StepFigures
 from engine.train.guard import Flag, GuardStopped, step_unless
 from engine.train.guard_policy import Decision
 from engine.train.loader import IndexLoader, to_device
-from engine.train.parallel import Parallel, whole
+from engine.train.parallel import Parallel, local, whole
 from engine.train.precision import Precision, choose_dtype
 from engine.train.ranks import Ranks
 from engine.train.recorder import Recorder
@@ -106,7 +106,7 @@ def train(
             refuse_non_finite(loaded)
         state.load(loaded, reset_scaler=reset_scaler)
     steps_per_epoch = max(1, loader.batches_per_epoch // config.train.accumulation)
-    state.guard.begin(steps_per_epoch, lambda: fingerprint(parameters))
+    state.guard.begin(steps_per_epoch, lambda: _fingerprint(state, parameters))
     recorder.begin(state, settings, len(data), loader.batches_per_epoch)
     watch = recorder.watch
     if config.guard.preflight and resume_from is None:
@@ -144,7 +144,7 @@ def train(
             _read(figures, state, recorder, to_tensorboard=due)
             last_read = time.monotonic()
         if due:  # decisions fall at fixed steps only, or a run couldn't be repeated
-            decision = state.guard.decide(state.step, lambda: fingerprint(parameters))
+            decision = state.guard.decide(state.step, lambda: _fingerprint(state, parameters))
             if _follow(decision, state, settings, recorder):
                 continue
 
@@ -279,6 +279,13 @@ def _update(
         scaler.update()
     state.clipper.accept(norm, bad)
     return bad, norm, bound
+
+
+def _fingerprint(state: TrainState, parameters: list[nn.Parameter]) -> str:
+    """Changes whenever a weight does, on whichever rank."""
+    if not state.parallel.sharded:
+        return fingerprint(parameters)
+    return "-".join(state.ranks.gather(fingerprint([local(parameter.detach()) for parameter in parameters])))
 
 
 def _evaluate(state: TrainState, device: torch.device) -> dict[str, float]:

@@ -89,6 +89,9 @@ def _shard(within: _Within, device: str, size: int) -> Any:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    with torch.no_grad():
+        for parameter in within.parameters():  # FSDP takes no other layout (channels_last, say)
+            parameter.data = parameter.data.contiguous()
     mesh = init_device_mesh(device, (size,))
     for module in within.modules():
         if isinstance(module, nn.ModuleList):

@@ -69,7 +69,8 @@ class Ranks:
         self.parting = False
         """Set at the end of training: from then on a process that has gone has not died."""
         self._peers: list[Peer] = []
-        self._control: Any = None
+        self.control_group: Any = None
+        """The process group of small things, on CPUs by gloo."""
         self._flags = (0.0, 0.0, 0.0)
 
     @property
@@ -99,10 +100,10 @@ class Ranks:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         if device.type == "cuda":
             dist.init_process_group("cpu:gloo,cuda:nccl", device_id=device)
-            self._control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+            self.control_group = dist.new_group(backend="gloo", timeout=_PATIENCE)
         else:
             dist.init_process_group("gloo", timeout=_PATIENCE)
-            self._control = dist.group.WORLD
+            self.control_group = dist.group.WORLD
         me = Peer(self.rank, host.host_name(), host.boot_id(), os.getpid(), host.start_ticks(os.getpid()))
         found = self.gather((me, device.type))
         self._peers = [peer for peer, _ in found if peer.rank != self.rank]
@@ -133,7 +134,7 @@ class Ranks:
         import torch.distributed as dist
 
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value, group=self._control)
+        dist.all_gather_object(found, value, group=self.control_group)
         return found
 
     def tell(self, value: Value) -> Value:
@@ -143,7 +144,7 @@ class Ranks:
         import torch.distributed as dist
 
         box = [value]
-        dist.broadcast_object_list(box, src=0, group=self._control)
+        dist.broadcast_object_list(box, src=0, group=self.control_group)
         return box[0]
 
     def in_turn(self, work: Callable[[], Value]) -> Value:
@@ -157,6 +158,22 @@ class Ranks:
         self.barrier()
         return work()
 
+    def all_or_none(self, work: Callable[[], Value]) -> Value:
+        """Do something on each rank.
+
+        Raises:
+            OSError: it failed on one; then all ranks raise this, with what went wrong first.
+        """
+        made, problem = None, None
+        try:
+            made = work()
+        except (OSError, MachineError) as error:
+            problem = str(getattr(error, "strerror", None) or error)
+        problem = next(filter(None, self.gather(problem)), None)
+        if problem is not None:
+            raise OSError(problem)
+        return made  # type: ignore[return-value]
+
     def ask(self, control: Control) -> Wishes:
         """What is wished for now, outside of a step."""
         if not self.several:
@@ -165,7 +182,7 @@ class Ranks:
         import torch.distributed as dist
 
         flags = torch.tensor(_flags(control), dtype=torch.float64)
-        dist.all_reduce(flags, group=self._control)
+        dist.all_reduce(flags, group=self.control_group)
         self._flags = tuple(flags.tolist())
         return self._wishes()
 
@@ -185,7 +202,7 @@ class Ranks:
         if loss.device.type == "cpu":
             numbers = [*_flags(control), loss.item(), *(float(terms[name]) for name in names)]
             vector = torch.tensor(numbers, dtype=torch.float64)
-            dist.all_reduce(vector, group=self._control)
+            dist.all_reduce(vector, group=self.control_group)
             self._flags = tuple(vector[:3].tolist())
             means = (vector[3:] / self.size).unbind()
         else:

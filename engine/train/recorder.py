@@ -193,6 +193,8 @@ class Recorder:
             self._save(state, settings, reason, metric)
 
     def _save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> bool:
+        if state.parallel.sharded:
+            return self.saver.save_sharded(state, settings, reason, metric)
         return self.saver.save(state, settings, reason, metric)
 
     def save_emergency(self, state: TrainState, settings: dict[str, Any], cause: str) -> None:

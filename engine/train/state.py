@@ -11,6 +11,7 @@ from torch import nn
 
 from engine.config.sections import EvaluationSection, TaskConfig
 from engine.errors import HeatsError
+from engine.store.checkpoints import OPTIMIZER
 from engine.train import determinism, random_state
 from engine.train.checkpoint import Loaded, optimizer_tensors, restore_model, restore_optimizer
 from engine.train.clipping import Clipper
@@ -18,6 +19,7 @@ from engine.train.guard import Guard
 from engine.train.parallel import Parallel
 from engine.train.precision import Precision
 from engine.train.ranks import Ranks
+from engine.train.sharded import restore_sharded
 from engine.train.task import Task
 
 _TASK_STREAM = 0x7A51
@@ -127,8 +129,12 @@ class TrainState:
         Raises:
             HeatsError: something is missing, doesn't fit, or can't be trained on from.
         """
-        restore_model(self.task.trainable_module(self.model), loaded.model, loaded.aliases)
-        restore_optimizer(self.optimizer, self.task.trainable_module(self.model), loaded.optimizer)
+        module = self.task.trainable_module(self.model)
+        if self.parallel.sharded:
+            restore_sharded(module, self.optimizer, loaded, self.ranks)
+        else:
+            restore_model(module, loaded.model, loaded.aliases)
+            restore_optimizer(self.optimizer, module, loaded.optimizer)
         state = loaded.state
         try:
             _check_names(state["optimizer_tensors"], loaded)
@@ -186,7 +192,7 @@ def refuse_non_finite(loaded: Loaded) -> None:
 
 
 def _check_names(expected: list[str], loaded: Loaded) -> None:
-    missing = sorted(set(expected) ^ set(loaded.optimizer))
+    missing = sorted(set(expected) ^ set(loaded.shapes[OPTIMIZER]))
     if missing:
         raise HeatsError(f"the checkpoint of step {loaded.step} lacks optimizer state of `{missing[0]}`")
 
