@@ -26,7 +26,8 @@ from tests.forks import Forks, forks
 
 _CODE = """
 from tests.engine.train.ranked import work
-import engine.train.attempt, torch.distributed.fsdp, torch.distributed.checkpoint, tests.engine.train.toy_task.task
+import engine.train.attempt, tests.engine.train.toy_task.task
+import torch._dynamo, torch.distributed.fsdp, torch.distributed.checkpoint.hf_storage
 """
 
 
@@ -74,7 +75,7 @@ def start_ranks(
     write_launch(attempt, record)
     from engine.store.stored_config import effective_config
 
-    _know_the_toy()
+    know_the_toy()
     size = effective_config(run).parallel.world_size
     return ranked.start(run.folder, attempt.number, size, *words)
 
@@ -85,7 +86,8 @@ def loaded_digests(run: RunPaths) -> dict[str, str]:
     return found
 
 
-def _know_the_toy() -> None:
+def know_the_toy() -> None:
+    """Make the toy a task of this process."""
     from engine.config import tasks
 
     tasks.task_packages = lambda: {"toy": "tests.engine.train.toy_task"}  # type: ignore[assignment]
@@ -117,7 +119,7 @@ def _rank(folder: str, attempt: str, rank: int, size: int, port: int, words: tup
     from engine.train.follower import Follower
     from engine.train.recorder import Recorder
 
-    _know_the_toy()
+    know_the_toy()
     if size > 1:
         os.environ |= {
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
