@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from engine.errors import HeatsError
 from engine.store import checkpoints as stored
 from engine.store.checkpoint_report import RunReport, inspect
-from engine.store.checkpoints import MODEL, Checkpoint
+from engine.store.checkpoints import Checkpoint
 from engine.store.paths import RunPaths
 from tui import format
 from tui.acts import Outcome
@@ -242,9 +242,9 @@ class CheckpointActs:
 
     def _export(self, run: RunPaths, checkpoint: Checkpoint, target: Path) -> None:
         def export(hashing: Hashing) -> ExportPlan:
-            from engine.store.checkpoint_export import apply_export, plan_export
+            from engine.store.checkpoint_export import apply_export, model_bytes, plan_export
 
-            hashing.total = checkpoint.files[MODEL][0] if MODEL in checkpoint.files else 0
+            hashing.total = model_bytes(checkpoint)
             plan = plan_export(run, target, str(checkpoint.step))
             apply_export(plan, hashing.advance)
             return plan

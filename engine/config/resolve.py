@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from engine.config.options import Option, find_option, list_options, nearest
-from engine.config.sections import RunConfig
+from engine.config.sections import ParallelSection, RunConfig
 from engine.config.yaml_file import read_mapping
 from engine.errors import HeatsError
 
@@ -160,6 +160,9 @@ def dump_yaml(config: BaseModel) -> str:
     return text
 
 
+_ONE_PROCESS = ParallelSection().model_dump()
+
+
 def config_hash(config: BaseModel) -> str:
     """A short digest that is equal exactly for equal resolved configs."""
     return content_hash(config.model_dump())
@@ -171,6 +174,8 @@ def content_hash(content: Mapping[str, Any]) -> str:
     Raises:
         TypeError, ValueError, RecursionError: it holds what no config has.
     """
+    if content.get("parallel") == _ONE_PROCESS:  # configs from before there was this section have the same digest
+        content = {name: value for name, value in content.items() if name != "parallel"}
     canonical = json.dumps(content, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -236,6 +236,22 @@ class DataSection(Section):
     """Batches that each worker prepares ahead."""
 
 
+class ParallelSection(Section):
+    """Training by several processes at once, under torchrun: gloo on CPUs, NCCL on GPUs, one process a GPU."""
+
+    procs: Annotated[int, Field(gt=0, le=4096)] = 1
+    """Processes on each machine. train.batch_size is divided among all of them."""
+    nodes: Annotated[int, Field(gt=0, le=65536)] = 1
+    """Machines, each with as many processes."""
+    kind: Literal["ddp", "fsdp"] = "ddp"
+    """ddp: each process holds the whole model. fsdp: each holds a part of weights and moments (FSDP2)."""
+
+    @property
+    def world_size(self) -> int:
+        """All processes together."""
+        return self.procs * self.nodes
+
+
 class RunConfig(Section):
     """What the config of every run has, whatever trains it."""
 
@@ -283,6 +299,22 @@ class TaskConfig(RunConfig):
     checkpoint: CheckpointSection = CheckpointSection()
     guard: GuardSection = GuardSection()
     data: DataSection = DataSection()
+    parallel: ParallelSection = ParallelSection()
+
+    @model_validator(mode="after")
+    def _processes_share_alike(self) -> TaskConfig:
+        size = self.parallel.world_size
+        if self.train.batch_size % size:
+            raise ValueError(
+                f"train.batch_size ({self.train.batch_size}) can't be divided evenly among {size} processes "
+                "(parallel.procs x parallel.nodes)"
+            )
+        if size > 1 and self.parallel.kind == "fsdp":
+            if self.precision.dtype == "fp16":
+                raise ValueError("parallel.kind = fsdp has no loss scaler: set precision.dtype to bf16 or fp32")
+            if self.guard.share_every:
+                raise ValueError("guard.share_every can't be measured with parallel.kind = fsdp: set it to 0")
+        return self
 
     @property
     def total_steps(self) -> int | None:

@@ -23,6 +23,7 @@ from engine.launch.starting import (
     start_warnings,
 )
 from engine.launch.starting import Started as Started  # what all of these give
+from engine.launch.torchrun import of_config
 from engine.store import host
 from engine.store.evidence import gather, leftovers
 from engine.store.hold import may_live, refuse_if_live, take_lock
@@ -94,7 +95,7 @@ def launch(root: Path, request: LaunchRequest) -> Started:
     run = make_run(store, request, config)
     if request.backend == "slurm":
         return launch_new(store, [run], request.profile, what=run_words(run), notify=request.notify)[0]
-    return begin(store, run, total_steps=config.total_steps, notify=request.notify)
+    return begin(store, run, total_steps=config.total_steps, notify=request.notify, processes=of_config(config))
 
 
 def run_words(run: RunPaths) -> str:
@@ -180,6 +181,7 @@ def start_queued(run: RunPaths, claim_slot: Callable[[], Slot | None]) -> Starte
             store,
             run,
             attempt,
+            of_config(config),
             total_steps=config.total_steps,
             resumed_from_step=None if record and record.folder else step if again else None,
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,
@@ -270,6 +272,7 @@ def resume(
             store,
             run,
             attempt,
+            of_config(config),
             total_steps=total,
             resumed_from_step=None if made and made.folder else step,  # a script goes on from where it sees fit
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import HeatsError
 from engine.launch.starting import Started, begin
+from engine.launch.torchrun import Processes
 from engine.launch.worktrees import clear_worktrees, lend_worktree, make_worktree, new_worktree_path
 from engine.store.code import git
 from engine.store.paths import RunPaths, open_store
@@ -24,6 +26,7 @@ class Reproduction:
     config_yaml: str
     config_hash: str
     total_steps: int | None
+    processes: Processes
     commit: str | None
     patch: bytes
     repository: Path | None
@@ -93,6 +96,7 @@ def plan_reproduction(run: RunPaths, *, here: bool = False) -> Reproduction:
         config_yaml=text,
         config_hash=digest,
         total_steps=steps if isinstance(steps, int) else None,
+        processes=_processes(values),
         commit=None if here else stands.commit,
         patch=b"" if here else stands.patch,
         repository=repository,
@@ -151,12 +155,21 @@ def reproduce(
         if tree is not None and plan.repository is not None and worktree is None and not keep_worktree:
             lend_worktree(tree, plan.repository, run)
         places = {"code": str(code)} if code else {}
-        started = begin(store, run, total_steps=plan.total_steps, **places, **_folder(plan, folder))
+        more = places | _folder(plan, folder)
+        started = begin(store, run, total_steps=plan.total_steps, processes=plan.processes, **more)
     except HeatsError:
         if tree is not None and plan.repository is not None:
             remove_worktree(plan.repository, tree)
         raise
     return started, tree
+
+
+def _processes(values: Mapping[str, object]) -> Processes:
+    """How many trained together; an older commit knows of no more than one."""
+    on_each, nodes = values.get("parallel.procs", 1), values.get("parallel.nodes", 1)
+    if nodes != 1:
+        raise HeatsError("it was trained on several machines, which can't be reproduced from here")
+    return Processes(on_each) if isinstance(on_each, int) else Processes()
 
 
 def _folder(plan: Reproduction, folder: Path | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import HeatsError, MachineError
 from engine.launch.linger import logout_warning
 from engine.launch.scripts import how_it_runs
+from engine.launch.torchrun import Processes, command_of
 from engine.store import host, lock
 from engine.store.hold import take_lock
 from engine.store.paths import AttemptPaths, RunPaths, Store, program
@@ -37,13 +38,22 @@ class Started:
     """Whether it was only submitted: it begins when its job does."""
 
 
-def begin(store: Store, run: RunPaths, *, total_steps: int | None, notify: str | None = None, **facts: Any) -> Started:
+def begin(
+    store: Store,
+    run: RunPaths,
+    *,
+    total_steps: int | None,
+    notify: str | None = None,
+    processes: Processes | None = None,
+    **facts: Any,
+) -> Started:
     """Start the first attempt of a run that was just made.
 
     Args:
         store, run: the run, which has no attempt yet.
         total_steps: how many steps it will take, if known.
         notify: the command to tell of alerts and of the end; HEATS_NOTIFY where it is None.
+        processes: how many train together; one without it.
         facts: fields of its launch.json that differ from a plain launch's.
 
     Raises:
@@ -56,7 +66,11 @@ def begin(store: Store, run: RunPaths, *, total_steps: int | None, notify: str |
     try:
         attempt = claim_attempt(run)
         told = {"git_commit": record.git_commit if record else None, "notify": notify_command(notify)}
-        start(attempt, launch_record(store, run, attempt, total_steps=total_steps, **(told | facts)), descriptor)
+        start(
+            attempt,
+            launch_record(store, run, attempt, processes, total_steps=total_steps, **(told | facts)),
+            descriptor,
+        )
     finally:
         os.close(descriptor)
     return Started(run, attempt, warnings=start_warnings())
@@ -71,27 +85,38 @@ def code_to_go_on_with(run: RunPaths) -> tuple[Path | None, tuple[str, ...]]:
     return None, (f"the code that it trained with has gone ({code}); it goes on with what is installed",)
 
 
-def launch_record(store: Store, run: RunPaths, attempt: AttemptPaths, **facts: Any) -> LaunchRecord:
+def launch_record(
+    store: Store, run: RunPaths, attempt: AttemptPaths, processes: Processes | None = None, **facts: Any
+) -> LaunchRecord:
     """The record of an attempt that starts now, here.
 
     Args:
         store, run, attempt: which.
+        processes: how many train together; one without it.
         facts: fields that only its kind of start has.
 
     Raises:
         HeatsError: HEATS_GRACE_SECONDS is no number of seconds.
     """
     how = how_it_runs(run)
+    trainer = (*how.pop("command"), "--attempt", str(attempt.number))
+    together, grace = processes or Processes(), grace_seconds()
+    if together.world_size > 1:  # torchrun itself would give each process a single thread, and a banner to the log
+        threads = max(1, (os.cpu_count() or 1) // together.on_each)
+        known = {"OMP_NUM_THREADS": str(threads)} if "OMP_NUM_THREADS" not in os.environ else {}
+        facts["environment"] = known | facts.get("environment", {})
     return LaunchRecord(
         attempt=attempt.number,
         created=time.time(),
         host=host.host_name(),
         boot_id=host.boot_id(),
         pid_namespace=host.pid_namespace(),
-        command=(*how.pop("command"), "--attempt", str(attempt.number)),
+        command=command_of(trainer, together, meeting=f"{run.id}-{attempt.number}", grace_seconds=grace),
         lock=str(lock.lock_path(store.id, run.id)),
-        grace_seconds=grace_seconds(),
+        grace_seconds=grace,
         launcher_pid=os.getpid(),
+        processes=together.world_size,
+        nodes=together.nodes,
         **({"folder": os.getcwd()} | how | facts),
     )
 

@@ -26,6 +26,7 @@ from engine.launch.ladder import Ladder, Rung
 from engine.launch.notify import Notifier
 from engine.store import host, lock
 from engine.store.paths import AttemptPaths, RunPaths, program
+from engine.store.rank_words import heard
 from engine.store.records import Beat, ExitRecord, LaunchRecord, read_launch, write_beat, write_exit, write_launch
 from engine.store.requests import read_stop, request_stop
 
@@ -87,6 +88,7 @@ class Supervisor:
         self.launch: LaunchRecord | None = None
         self.trainer: subprocess.Popen[bytes] | None = None
         self.received: list[int] = []
+        self.unheard: set[int] = set()
         self.asked_to_stop = False
         self.rung: Rung | None = None
         self.notifier = Notifier(attempt, None)
@@ -150,6 +152,7 @@ class Supervisor:
         code = None
         while code is None:
             self._handle_signals()
+            self._tell_again()
             rung = self._due_rung(ladder)
             if rung is not None:
                 self.act(rung)
@@ -175,8 +178,24 @@ class Supervisor:
         if rung is Rung.KILL:
             for pid in [*self._below(), self.trainer.pid]:
                 _signal(pid, signal.SIGKILL)
-        else:
+        elif not self._tell(signal.SIGTERM) and rung is Rung.LEAVE:
             _signal(self.trainer.pid, signal.SIGTERM)
+
+    def _tell(self, number: int) -> bool:
+        """Pass a signal on to the trainer; whether anybody was there to hear it.
+
+        Of several processes each is told, and torchrun is not: it would end with code 1 however well they end. One
+        that has no handler yet would die of the signal; a stop reaches it by the request, anything else is said again.
+        """
+        assert self.trainer is not None
+        assert self.launch is not None
+        if self.launch.processes == 1:
+            _signal(self.trainer.pid, number)
+            return True
+        hearing = [pid for pid in host.children().get(self.trainer.pid, ()) if host.catches(pid, number)]
+        for pid in hearing:
+            _signal(pid, number)
+        return bool(hearing)
 
     def _end(self, code: int) -> NoReturn:
         self._tidy()
@@ -203,12 +222,19 @@ class Supervisor:
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             rung=str(self.rung) if killed_by_ladder else None,
+            error=self._why_ranks_ended() if code > 0 else None,
         )
 
     def leave(self, record: ExitRecord) -> NoReturn:
         """All is written down: let what waits for this run's slot start, and end."""
         _advance_queue(self.run.folder.parent)
         os._exit(0)
+
+    def _why_ranks_ended(self) -> str | None:
+        """What the first of several processes to end before its time has left as its reason."""
+        if self.launch is None or self.launch.processes == 1:
+            return None
+        return next((word.sentence() for word in heard(self.attempt, self.launch.processes) if word.error), None)
 
     def _let_go_of_lock(self) -> None:
         while self.locks:
@@ -255,8 +281,11 @@ class Supervisor:
                 request = read_stop(self.run)
                 if request is None or request.attempt != self.attempt.number:
                     request_stop(self.run, self.attempt.number)
-        elif self.trainer is not None:
-            _signal(self.trainer.pid, number)
+        elif self.trainer is not None and not self._tell(number):
+            self.unheard.add(number)
+
+    def _tell_again(self) -> None:
+        self.unheard = {number for number in self.unheard if not self._tell(number)}
 
     def _sleep(self) -> None:
         with contextlib.suppress(InterruptedError, BlockingIOError):

@@ -12,10 +12,11 @@ from typing import Any
 
 from engine.errors import HeatsError, MachineError
 from engine.store import checkpoints as stored
-from engine.store.checkpoints import MODEL, Checkpoint
-from engine.store.files import encode_number, fsync_folder
+from engine.store.checkpoints import MODEL, STATE, Checkpoint
+from engine.store.files import encode_number, fsync_folder, read_json
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
+from engine.store.shards import spread_tensors, tensor_files, whole_header
 
 FILES = (MODEL, "config.yaml", "config.json", "metadata.json")
 
@@ -34,7 +35,7 @@ class ExportPlan:
         """The stable public form."""
         return {
             "run": self.run.id, "step": self.checkpoint.step, "target": str(self.target), "files": list(FILES),
-            "bytes": self.checkpoint.files[MODEL][0], "passed_over": list(self.passed_over),
+            "bytes": model_bytes(self.checkpoint), "passed_over": list(self.passed_over),
         }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def plan_export(run: RunPaths, target: Path, wanted: str = "best") -> ExportPlan
         "schema": 1, "run": run.id, "name": record.name, "task": record.task, "step": chosen.step, "metric": metric,
         "attempt": chosen.attempt, "saved": chosen.created, "study": record.study, "arm": record.arm,
         "seed": record.seed, "git_commit": record.git_commit, "config_hash": record.config_hash,
-        "settings": chosen.settings, "sha256": {MODEL: chosen.files[MODEL][1]},
+        "settings": chosen.settings, "sha256": {} if chosen.sharded else {MODEL: chosen.files[MODEL][1]},
     }  # fmt: skip
     contents = {
         "config.yaml": dump_yaml(config),
@@ -94,8 +95,9 @@ def apply_export(plan: ExportPlan, advance: Callable[[int], None] | None = None)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        copied = _copy(plan.checkpoint.folder / MODEL, temporary / MODEL, advance)
-        if copied != plan.checkpoint.files[MODEL][1]:
+        if plan.checkpoint.sharded:
+            _join(plan.checkpoint.folder, temporary / MODEL, advance)
+        elif _copy(plan.checkpoint.folder / MODEL, temporary / MODEL, advance) != plan.checkpoint.files[MODEL][1]:
             raise HeatsError(f"{MODEL} changed while it was copied", place=str(plan.checkpoint.folder))
         for name, text in plan.contents.items():
             (temporary / name).write_text(text, encoding="utf-8")
@@ -140,6 +142,27 @@ def _copy(source: Path, target: Path, advance: Callable[[int], None] | None) -> 
         copy.flush()
         os.fsync(copy.fileno())
     return digest.hexdigest()
+
+
+def model_bytes(checkpoint: Checkpoint) -> int:
+    """How large a checkpoint's weights are, in one file or in several."""
+    return sum(size for name, (size, _) in checkpoint.files.items() if name.startswith("model"))
+
+
+def _join(folder: Path, target: Path, advance: Callable[[int], None] | None) -> None:
+    """Write one file of the parts of a model that several processes have saved."""
+    tensors = spread_tensors(tensor_files(folder, MODEL))
+    aliases = (read_json(folder / STATE) or {}).get("aliases", {})
+    header, order = whole_header(tensors, {"aliases": json.dumps(aliases)})
+    with open(target, "xb") as joined:
+        joined.write(header)
+        for name in order:
+            content = tensors[name].read()
+            joined.write(content)
+            if advance is not None:
+                advance(len(content))
+        joined.flush()
+        os.fsync(joined.fileno())
 
 
 def _sync(path: Path) -> None:

@@ -14,6 +14,7 @@ from engine.store.contents import FILES, MANIFEST, MODEL, OPTIMIZER, STATE, look
 from engine.store.files import decode_number, read_json
 from engine.store.paths import RunPaths
 from engine.store.records import read_launch
+from engine.store.shards import is_shard, missing_shards
 from engine.store.tensors import tensor_names
 
 __all__ = [
@@ -47,6 +48,11 @@ class Checkpoint:
     digests: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+
+    @property
+    def sharded(self) -> bool:
+        """Whether its tensors are spread over several files, one a process of the run."""
+        return any(is_shard(name) for name in self.files)
 
     @property
     def valid(self) -> bool:
@@ -163,13 +169,15 @@ def _files(manifest: dict[str, Any]) -> tuple[dict[str, tuple[int, str]], list[s
     for name, entry in table.items():
         size = entry.get("bytes") if isinstance(entry, dict) else None
         digest = entry.get("sha256") if isinstance(entry, dict) else None
-        if name not in FILES:
+        if name not in FILES and not is_shard(name):
             problems.append(f"its manifest names a file that no checkpoint has ({name!r})")
         elif not isinstance(size, int) or not isinstance(digest, str):
             problems.append(f"its manifest says nothing usable of {name}")
         else:
             files[name] = (size, digest)
-    problems += [f"its manifest leaves out {name}" for name in FILES if name not in table]
+    sharded = any(is_shard(name) for name in files)
+    wanted = [STATE, *missing_shards(files)] if sharded else FILES
+    problems += [f"its manifest leaves out {name}" for name in wanted if name not in table]
     return files, problems
 
 

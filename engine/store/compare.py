@@ -11,6 +11,7 @@ from engine.store.checkpoints import MODEL, OPTIMIZER, STATE, tensor_names
 from engine.store.files import read_json
 from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths
+from engine.store.shards import spread_tensors, tensor_files
 
 
 def checkpoint_differences(first: Path, second: Path) -> list[str]:
@@ -21,7 +22,7 @@ def checkpoint_differences(first: Path, second: Path) -> list[str]:
     """
     found = []
     for name in (MODEL, OPTIMIZER):
-        found += [f"{name}: {difference}" for difference in _tensor_differences(first / name, second / name)]
+        found += [f"{name}: {difference}" for difference in _differences_of(first, second, name)]
     found += [f"{STATE}: {key}" for key in _different_keys(_state(first), _state(second))]
     return found
 
@@ -31,6 +32,21 @@ def _state(folder: Path) -> dict[str, Any]:
     if state is None:
         raise HeatsError("is missing or damaged", place=str(folder / STATE))
     return state
+
+
+def _differences_of(first: Path, second: Path, name: str) -> list[str]:
+    files = tensor_files(first, name), tensor_files(second, name)
+    if files == ([first / name], [second / name]):
+        return _tensor_differences(first / name, second / name)
+    tensors = spread_tensors(files[0]), spread_tensors(files[1])
+    found = [f"only one has {missing}" for missing in sorted(tensors[0].keys() ^ tensors[1].keys())]
+    for key in sorted(tensors[0].keys() & tensors[1].keys()):
+        one, other = tensors[0][key], tensors[1][key]
+        if (one.dtype, one.shape) != (other.dtype, other.shape):
+            found.append(f"{key} is {(one.dtype, one.shape)} and {(other.dtype, other.shape)}")
+        elif one.read() != other.read():
+            found.append(key)
+    return found
 
 
 def _tensor_differences(first: Path, second: Path) -> list[str]:

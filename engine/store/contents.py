@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.errors import HeatsError
 from engine.store.files import read_json
+from engine.store.shards import is_shard, tensor_files
 from engine.store.tensors import tensor_names
 
 MANIFEST = "MANIFEST.json"
@@ -39,13 +40,16 @@ def look_inside(folder: Path, step: int) -> Contents:
     """
     problems: list[str] = []
     optimizer = None
+    sharded = any(is_shard(path.name) for path in tensor_files(folder, MODEL))  # an optimizer may have no state then
     for name in (MODEL, OPTIMIZER):
-        try:
-            tensors = tensor_names(folder / name)
-        except HeatsError as error:
-            problems.append(f"{name} {error.message}")
-        else:
-            optimizer = bool(tensors) if name == OPTIMIZER else optimizer
+        tensors: dict[str, object] = {}
+        for path in tensor_files(folder, name) or ([] if name == OPTIMIZER and sharded else [folder / name]):
+            try:
+                tensors |= tensor_names(path)
+            except HeatsError as error:
+                problems.append(f"{path.name} {error.message}")
+            else:
+                optimizer = bool(tensors) if name == OPTIMIZER else optimizer
     state = read_json(folder / STATE) if _is_small(folder / STATE) else None
     if state is None:
         return Contents(optimizer, problems=(*problems, f"{STATE} is no JSON object"))

@@ -11,6 +11,7 @@ from engine.config.resolve import flatten, read_yaml_file
 from engine.errors import HeatsError
 from engine.store.checkpoints import MODEL, Checkpoint, scan
 from engine.store.code import git
+from engine.store.compare import checkpoint_differences
 from engine.store.paths import RunPaths
 from engine.store.provenance import Change, Provenance, environment_changes, recorded
 from engine.store.records import read_launch, read_run
@@ -190,5 +191,10 @@ def _newest_checkpoint(run: RunPaths) -> Checkpoint | None:
 def _same_weights(first: Checkpoint | None, second: Checkpoint | None) -> bool | None:
     if first is None or second is None or first.step != second.step:
         return None
-    found = [item.files.get(MODEL) for item in (first, second)]
+    found = [item.files.get(MODEL) or item.digests.get("model") for item in (first, second)]
+    if first.sharded or second.sharded:  # the same weights have other files in other numbers of parts
+        try:
+            return not any(line.startswith(MODEL) for line in checkpoint_differences(first.folder, second.folder))
+        except (HeatsError, OSError):
+            return None
     return None if None in found else found[0] == found[1]

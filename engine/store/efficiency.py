@@ -20,6 +20,7 @@ from engine.store.files import decode_number, encode_number
 from engine.store.metrics import JsonLinesTail, RunHistory
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.records import read_events, read_launch, read_run
+from engine.store.shards import spread_tensors, tensor_files
 
 Mode = Literal["min", "max"]
 _LOSS = "val/loss"
@@ -207,8 +208,8 @@ def count_parameters(run: RunPaths) -> int | None:
     for saved in reversed(checkpoints.scan(run)):
         if saved.valid:
             try:
-                tensors = checkpoints.tensor_names(saved.folder / checkpoints.MODEL)
-                return sum(math.prod(shape) for _, shape in tensors.values())
+                tensors = spread_tensors(tensor_files(saved.folder, checkpoints.MODEL))
+                return sum(math.prod(tensor.shape) for tensor in tensors.values())
             except (HeatsError, TypeError):
                 continue
     return None

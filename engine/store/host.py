@@ -116,6 +116,16 @@ def children() -> dict[int, list[int]]:
     return found
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal: one that is just starting would die of it."""
+    try:
+        text = (_PROC / str(pid) / "status").read_text("latin-1")
+        mask = next(line.split()[1] for line in text.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(mask, 16) >> (number - 1) & 1)
+    except (OSError, StopIteration, IndexError, ValueError):
+        return False
+
+
 def lock_holders(path: Path) -> list[int]:
     """The pids of this user's processes that have a file open, or had it open when it was deleted.
 

@@ -56,6 +56,14 @@ class AttemptPaths:
     def output(self) -> Path:
         return self.folder / "output.log"
 
+    def rank_output(self, rank: int) -> Path:
+        """What another process of the run than its first has printed (that one's is in output.log)."""
+        return self.folder / f"output-rank-{rank}.log"
+
+    def rank_word(self, rank: int) -> Path:
+        """Why a process of a run of several ended before its time; there only where one did."""
+        return self.folder / f"rank-{rank}.json"
+
     @property
     def exit(self) -> Path:
         return self.folder / EXIT_FILE

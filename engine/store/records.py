@@ -46,8 +46,8 @@ class LaunchRecord:
     `folder` is its working folder; `code`, if given, the folder whose code it trains with, whatever is installed;
     `git_commit` the commit of the code; `prune_at_evaluations` lets its search look at each of its evaluations;
     `environment` holds variables that its slot sets for the trainer; `notify` is
-    the command that tells people of alerts and of the end. Times are seconds since 1970; ticks are clock ticks since
-    boot.
+    the command that tells people of alerts and of the end; `processes` train together on `nodes` machines, and where
+    they are several the trainer is torchrun. Times are seconds since 1970; ticks are clock ticks since boot.
     """
 
     attempt: int
@@ -87,6 +87,8 @@ class LaunchRecord:
     restarts: int = 0
     """How often SLURM had restarted the job when this attempt began."""
     cluster: str | None = None
+    processes: int = 1
+    nodes: int = 1
     schema: int = 1
 
     @property
@@ -97,7 +99,7 @@ class LaunchRecord:
 
 @dataclass(frozen=True)
 class ExitRecord:
-    """exit.json: how the trainer ended, as its supervisor saw it. Exactly one of code and signal is set.
+    """exit.json: how the trainer ended, as its supervisor saw it, by code or signal. `error` says more.
 
     `job_cause` is what became of its SLURM job at that moment; `requeued` that the job will come back as a new attempt.
     """

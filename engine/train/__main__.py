@@ -16,6 +16,7 @@ from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.records import LaunchRecord, read_launch, read_run, write_launch
 from engine.train.control import Control, LeaveNow
 from engine.train.events import EventLog
+from engine.train.ranks import from_environment, only_own_gpu
 
 
 def main(words: list[str] | None = None) -> int:
@@ -31,6 +32,10 @@ def main(words: list[str] | None = None) -> int:
     try:
         if read_run(run.record) is None:
             raise HeatsError("is no run's folder (its run.json is missing or damaged)", place=str(run.folder))
+        if "TORCHELASTIC_RUN_ID" in os.environ and not arguments.attempt:
+            raise HeatsError(
+                "several processes need an attempt that was prepared for them", remedy="use `heats launch`"
+            )
         attempt = run.attempt(arguments.attempt) if arguments.attempt else _unsupervised_attempt(run)
         launch = read_launch(attempt.launch)
         if launch is None:
@@ -39,10 +44,19 @@ def main(words: list[str] | None = None) -> int:
         print(f"heats: {error}", file=sys.stderr)
         return error.exit_code
     # Signals are ours before torch is: a run stopped in the seconds of its import must say so, not die of it.
-    control = Control(run, attempt.number, arguments.stop_at)
+    ranks = from_environment(attempt)
+    control = Control(run, attempt.number, arguments.stop_at, rank=ranks.rank if ranks.several else None)
     control.install()
-    events = EventLog(attempt.events)
-    events.write("started", launch.resumed_from_step or 0, pid=os.getpid(), ticks=host.start_ticks(os.getpid()))
+    events = None
+    if ranks.is_first:
+        events = EventLog(attempt.events)
+        events.write("started", launch.resumed_from_step or 0, pid=os.getpid(), ticks=host.start_ticks(os.getpid()))
+    else:
+        _print_to(attempt.rank_output(ranks.rank))
+    if ranks.several:
+        only_own_gpu(ranks.local_rank)
+        # DDP warns that looking for unused weights costs time; what goes wrong is raised as an error, not logged.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         gc.disable()  # collecting again and again what torch's import makes takes a sixth of it
         from engine.train import attempt as training
@@ -50,11 +64,23 @@ def main(words: list[str] | None = None) -> int:
         gc.freeze()  # it is there for good: later collections needn't look at it
         gc.enable()
         return training.train_attempt(
-            run, attempt, launch, control, events, log_level=arguments.log_level, log_json=arguments.log_json
-        )
+            run, attempt, launch, control, events, ranks=ranks, log_level=arguments.log_level,
+            log_json=arguments.log_json,
+        )  # fmt: skip
     except LeaveNow:
-        events.write("stopped", launch.resumed_from_step or 0, reason="left before the first step")
+        if ranks.several:
+            ranks.say("left")
+        if events is not None:
+            events.write("stopped", launch.resumed_from_step or 0, reason="left before the first step")
         return 0
+
+
+def _print_to(path: Path) -> None:
+    """Send what this process prints to a file of its own: lines of several in one log can't be told apart."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
 
 
 def _unsupervised_attempt(run: RunPaths) -> AttemptPaths:

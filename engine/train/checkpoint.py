@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from engine.store import checkpoints as stored
 from engine.store.files import fsync_folder
 from engine.store.paths import RunPaths
 from engine.store.retention import REPLACED, is_leftover
+from engine.store.shards import spread_tensors, tensor_files
 from engine.store.tensors import read_header
+from engine.train.parallel import is_sharded
+from engine.train.parts import read_whole
 from engine.train.staging import BufferSet
 from engine.train.tensor_file import Stopped, digest, lay_out, pieces_in_place, write_synced
 
@@ -39,10 +43,12 @@ def model_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A model's tensors by name, and the names that are aliases of others (tied weights)."""
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
-    first: dict[tuple[int, int, torch.Size, tuple[int, ...]], str] = {}
+    first: dict[tuple[object, ...], str] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
+        place: tuple[object, ...] = ("sharded", id(tensor))
         tensor = tensor.detach()
-        place = (tensor.data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+        if not is_sharded(tensor):
+            place = (tensor.data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
         if tensor.numel() and place in first:
             aliases[name] = first[place]
             continue
@@ -205,7 +211,7 @@ def write_aside(run: RunPaths, about: About, pieces: Pieces, stopped: Stopped) -
         run.checkpoints.mkdir(exist_ok=True)
         if run.checkpoints.is_symlink():  # nothing is ever resumed from what lies behind a link
             raise OSError(errno.ELOOP, "the folder `checkpoints` is a link")
-        _check_space(run.checkpoints, space_needed(pieces))
+        check_space(run.checkpoints, space_needed(pieces))
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         files = _write_and_hash(temporary, pieces, stopped)
@@ -286,7 +292,12 @@ def free_space(run: RunPaths) -> int | None:
         return None
 
 
-def _check_space(folder: Path, needed: int) -> None:
+def check_space(folder: Path, needed: int) -> None:
+    """Make sure that a folder's disk has room.
+
+    Raises:
+        OSError: it hasn't.
+    """
     if shutil.disk_usage(folder).free < needed:
         raise OSError(errno.ENOSPC, "the disk is too full")
 
@@ -321,19 +332,43 @@ class Loaded:
             raise HeatsError(f"the checkpoint can't be used: {problems[0]}", place=str(checkpoint.folder))
         self.step = checkpoint.step
         self.settings = checkpoint.settings
+        self.folder = checkpoint.folder
+        self.sharded = checkpoint.sharded
         try:
-            self.model = load_file(checkpoint.folder / stored.MODEL)
-            self.optimizer = load_file(checkpoint.folder / stored.OPTIMIZER)
-            self.aliases = _read_aliases(checkpoint.folder / stored.MODEL)
+            self.shapes = {
+                file: {name: tensor.shape for name, tensor in spread_tensors(tensor_files(self.folder, file)).items()}
+                for file in (stored.MODEL, stored.OPTIMIZER)
+            }
+            if not self.sharded:
+                self.model = load_file(checkpoint.folder / stored.MODEL)
+                self.optimizer = load_file(checkpoint.folder / stored.OPTIMIZER)
+                self.aliases = _read_aliases(checkpoint.folder / stored.MODEL)
             self.state: dict[str, Any] = json.loads((checkpoint.folder / stored.STATE).read_bytes())
             if not isinstance(self.state, dict):
                 raise ValueError(f"{stored.STATE} is no object")
+            if self.sharded:
+                self.aliases = _checked_aliases(self.state.get("aliases", {}))
         except (OSError, ValueError, RecursionError, SafetensorError, HeatsError) as error:
             raise HeatsError(f"the checkpoint can't be read ({error})", place=str(checkpoint.folder)) from None
 
+    # Of a sharded checkpoint only who isn't sharded needs the whole tensors.
+
+    @cached_property
+    def model(self) -> dict[str, Tensor]:
+        """The model's tensors, whole."""
+        return read_whole(self.folder, self.shapes[stored.MODEL])
+
+    @cached_property
+    def optimizer(self) -> dict[str, Tensor]:
+        """The optimizer's tensors, whole."""
+        return read_whole(self.folder, self.shapes[stored.OPTIMIZER])
+
 
 def _read_aliases(path: Path) -> dict[str, str]:
-    found = json.loads((read_header(path).get("__metadata__") or {}).get("aliases", "{}"))
+    return _checked_aliases(json.loads((read_header(path).get("__metadata__") or {}).get("aliases", "{}")))
+
+
+def _checked_aliases(found: object) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise ValueError("its table of tied weights is damaged")
     return found

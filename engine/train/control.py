@@ -26,7 +26,14 @@ class Control:
     SIGTERM under SLURM that no stop request goes with. SIGHUP is ignored.
     """
 
-    def __init__(self, run: RunPaths, attempt: int, stop_at: int | None = None) -> None:
+    def __init__(self, run: RunPaths, attempt: int, stop_at: int | None = None, *, rank: int | None = None) -> None:
+        """Of a run and its attempt.
+
+        Args:
+            run, attempt: whose requests are looked for.
+            stop_at: see the attribute.
+            rank: which of several processes of the run this is; None for one alone.
+        """
         self.stop_at = stop_at
         """Stop of itself after this step, for tests that need a cut at an exact place."""
         self._run = run
@@ -35,6 +42,10 @@ class Control:
         self.save_now = False
         self._may_leave = True
         self._signalled = False
+        self._takes_requests = rank in (None, 0)  # a wish to save is taken by whoever sees it
+        self._keeper = os.getppid() if rank is not None else None
+        self.reason = ""
+        """Why it is to end, where nobody asked for it."""
 
     def ending_at(self, step: int) -> Ending | None:
         """How the run is to end at this step boundary, or None if it goes on."""
@@ -55,8 +66,11 @@ class Control:
         request = read_stop(self._run)
         if request is not None and request.attempt == self._attempt and self.ending is None:
             self.ending = "stopped"
-        if take_checkpoint_request(self._run.requests):
+        if self._takes_requests and take_checkpoint_request(self._run.requests):
             self.save_now = True
+        if self._keeper is not None and os.getppid() != self._keeper and self.ending is None:
+            self.reason = "torchrun, which kept its processes, has died"
+            self.ending = "stopped"
 
     def seal(self) -> None:
         """From now on nothing interrupts: the last words are being written."""

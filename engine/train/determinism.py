@@ -19,6 +19,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def rank_seed(seed: int, rank: int) -> int:
+    """The seed of one of several processes: dropout mustn't be the same in each. That of the first is the run's."""
+    return (seed + rank * 0x9E3779B97F4A7C15) & 0x7FFF_FFFF_FFFF_FFFF
+
+
 def apply_settings(config: TaskConfig) -> None:
     """Set the process-wide switches that a config asks for, before any model is built."""
     train = config.train
@@ -52,7 +57,9 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def bit_relevant_settings(config: TaskConfig, device: torch.device, dtype: str, optimizer: str) -> dict[str, Any]:
+def bit_relevant_settings(
+    config: TaskConfig, device: torch.device, dtype: str, optimizer: str, world_size: int = 1
+) -> dict[str, Any]:
     """What changes the bits of a run at equal seeds; a resume under others is refused unless told."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     memory = {"channels_last": config.train.channels_last} if hasattr(config.train, "channels_last") else {}
@@ -66,7 +73,8 @@ def bit_relevant_settings(config: TaskConfig, device: torch.device, dtype: str, 
         "dtype": dtype,
         "tf32": config.precision.tf32,
         "deterministic": config.train.deterministic,
-        "world_size": 1,
+        "world_size": world_size,
         "batch_size": config.train.batch_size,
         "accumulation": config.train.accumulation,
+        **({"parallel": config.parallel.kind} if world_size > 1 else {}),
     }

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from engine.config.sections import DataSection
+from engine.errors import HeatsError
 from engine.train.task import Batch, BatchKey, BatchSampler, TrainingData
 
 _WorkItem = tuple[int, int, Tensor]
@@ -26,17 +27,28 @@ class IndexLoader:
         batch_size: samples a batch.
         seed: governs the order and each batch's key.
         options: workers and prefetching; none of these changes what is in a batch.
+        rank, size: of a batch each of `size` processes has its own equal share.
+
+    Raises:
+        HeatsError: the batches can't be divided evenly.
     """
 
-    def __init__(self, data: TrainingData, batch_size: int, seed: int, options: DataSection) -> None:
+    def __init__(
+        self, data: TrainingData, batch_size: int, seed: int, options: DataSection, rank: int = 0, size: int = 1
+    ) -> None:
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
         self.options = options
         self.sampler: BatchSampler | None = getattr(data, "sampler", None)
         self.batches_per_epoch = max(1, len(data) // batch_size)
+        samples = min(batch_size, len(data))
         if self.sampler is not None:
             self.batches_per_epoch = self.sampler.batches_per_epoch
+            samples = len(self.sampler.batch(0, 0))
+        if samples % size:
+            raise HeatsError(f"the {samples} samples that there are can't be divided evenly among {size} processes")
+        self._share = (rank * samples // size, samples // size, samples) if size > 1 else None
 
     def epoch_order(self, epoch: int) -> Tensor:
         """The order of the samples in an epoch: (N,) int64."""
@@ -46,8 +58,8 @@ class IndexLoader:
     def batches(self, position: int) -> Iterator[Batch]:
         """All batches from a position on (the number of batches consumed before)."""
         if self.options.num_workers == 0:
-            for epoch, index, indices in _work(self, position):
-                yield self.data.gather(indices, BatchKey(self.seed, epoch, index))
+            for item in _work(self, position):
+                yield self.gather(item)
             return
         while True:
             end = None if self.options.persistent_workers else self._epoch_end(position)
@@ -57,15 +69,35 @@ class IndexLoader:
 
     def one_batch(self, position: int) -> Batch:
         """The batch at a position, gathered in this process; the stream isn't touched."""
-        epoch, index, indices = next(_work(self, position))
-        return self.data.gather(indices, BatchKey(self.seed, epoch, index))
+        return self.gather(next(_work(self, position)))
+
+    def gather(self, item: _WorkItem, *, copied: bool = False) -> Batch:
+        """The batch of an item of work, or this process's share of it.
+
+        All of it is gathered first: what is random in a batch, or depends on its other samples (padding), must be the
+        same however many processes share it. What isn't one row a sample goes to each whole.
+
+        Args:
+            item: which batch.
+            copied: make a share stand by itself, so that no more than it goes through shared memory.
+        """
+        epoch, index, indices = item
+        batch = self.data.gather(indices, BatchKey(self.seed, epoch, index))
+        if self._share is None:
+            return batch
+        begin, length, samples = self._share
+        for name, tensor in batch.items():
+            if tensor.ndim and len(tensor) == samples:
+                part = tensor.narrow(0, begin, length)
+                batch[name] = part.clone() if copied else part
+        return batch
 
     def _epoch_end(self, position: int) -> int:
         return (position // self.batches_per_epoch + 1) * self.batches_per_epoch
 
     def _from_workers(self, position: int, end: int | None) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(
-            _Gathering(self.data, self.seed),
+            _Gathering(self),
             sampler=_WorkSampler(self, position, end),
             batch_size=None,
             num_workers=self.options.num_workers,
@@ -101,13 +133,11 @@ class _WorkSampler(Sampler[_WorkItem]):
 class _Gathering(Dataset[Batch]):
     """Runs in the worker: gathers the batch that an item of work names."""
 
-    def __init__(self, data: TrainingData, seed: int) -> None:
-        self._data = data
-        self._seed = seed
+    def __init__(self, loader: IndexLoader) -> None:
+        self._loader = loader
 
     def __getitem__(self, item: _WorkItem) -> Batch:
-        epoch, index, indices = item
-        return self._data.gather(indices, BatchKey(self._seed, epoch, index))
+        return self._loader.gather(item, copied=True)
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

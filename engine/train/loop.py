@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -25,8 +26,10 @@ from engine.train.figures import StepFigures
 from engine.train.guard import Flag, GuardStopped, step_unless
 from engine.train.guard_policy import Decision
 from engine.train.loader import IndexLoader, to_device
+from engine.train.parallel import Parallel, local, whole
 from engine.train.phases import Phase, beginning, phase_at
 from engine.train.precision import Precision, choose_dtype
+from engine.train.ranks import Ranks
 from engine.train.recorder import Recorder
 from engine.train.rollback import roll_back
 from engine.train.shares import gradient_shares
@@ -57,6 +60,7 @@ def train(
     resume_from: Checkpoint | None = None,
     accept_settings: bool = False,
     reset_scaler: bool = False,
+    ranks: Ranks | None = None,
 ) -> Outcome:
     """Train a task to its last step, or until the recorder's control asks to end.
 
@@ -67,6 +71,7 @@ def train(
         resume_from: continue from this checkpoint, to the last bit as if never interrupted.
         accept_settings: continue although bit-relevant settings differ from the checkpoint's.
         reset_scaler: continue with a fresh loss scale.
+        ranks: this process among those that train together; all of them call this. Alone without it.
 
     Raises:
         HeatsError: the checkpoint can't be used, or a loss term can't be trained.
@@ -76,25 +81,28 @@ def train(
         skip_compiler_import()
     determinism.apply_settings(config)
     device = determinism.choose_device(config.train.device)
+    ranks = ranks or Ranks()
+    ranks.meet(device)
     precision = Precision(choose_dtype(config.precision.dtype, device), device)
     determinism.seed_everything(config.seed)
-    data = task.build_data()
+    data = ranks.in_turn(task.build_data)
     # Seeded again, so that arms of a study that differ in their data still start from the same weights.
     determinism.seed_everything(config.seed)
     model = task.build_model()
     if resume_from is None:
         task.warm_start(model)
     model = model.to(device)
+    parallel = Parallel(model, ranks, config.parallel.kind)
     trainable = task.trainable_module(model)
     groups = task.param_groups(model) or optim.decay_groups(trainable, config.optim.weight_decay)
-    optimizer = optim.build_optimizer(config.optim, groups, device)
+    optimizer = optim.build_optimizer(config.optim, groups, device, sharded=parallel.sharded)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if config.train.compile:
         model.compile()
-    settings = determinism.bit_relevant_settings(config, device, precision.dtype, optim.describe(optimizer))
-    state = TrainState(config, task, model, optimizer, precision, device)
-    loader = IndexLoader(data, config.train.batch_size, config.seed, config.data)
-    determinism.seed_everything(config.seed)
+    settings = determinism.bit_relevant_settings(config, device, precision.dtype, optim.describe(optimizer), ranks.size)
+    state = TrainState(config, task, model, optimizer, precision, device, parallel)
+    loader = IndexLoader(data, config.train.batch_size, config.seed, config.data, ranks.rank, ranks.size)
+    determinism.seed_everything(determinism.rank_seed(config.seed, ranks.rank))
     model.train()
     if resume_from is not None:
         loaded = Loaded(resume_from)
@@ -103,7 +111,7 @@ def train(
             refuse_non_finite(loaded)
         state.load(loaded, reset_scaler=reset_scaler)
     steps_per_epoch = max(1, loader.batches_per_epoch // config.train.accumulation)
-    state.guard.begin(steps_per_epoch, lambda: fingerprint(parameters))
+    state.guard.begin(steps_per_epoch, lambda: _fingerprint(state, parameters))
     recorder.begin(state, settings, len(data), loader.batches_per_epoch)
     if resume_from is None:
         recorder.show(task.pictures())
@@ -118,9 +126,9 @@ def train(
     figures = StepFigures(device)
     measured: dict[str, float] = {}
     last_read = time.monotonic()
-    asked = recorder.control.ending  # while torch was imported, say
+    asked = ranks.ask(recorder.control).ending  # while torch was imported, say
     if asked is not None:
-        return Outcome(asked, state.step)
+        return Outcome(asked, state.step, recorder.control.reason)
     while state.step < config.train.max_steps:
         phase = phase_at(phases, state.step)
         lr = task.learning_rate(state.step) * state.guard.policy.lr_multiplier(state.step)
@@ -129,6 +137,7 @@ def train(
         for parameter in parameters:
             parameter.grad = None
         loss, terms = _backward(config, task, state, batches, context, device, watch, bool(measure_shares))
+        loss, terms = ranks.share_step(recorder.control, loss, terms)
         bad, norm, bound = _update(state, parameters, loss, lr)
         state.step += 1
         task.step = watch.step = state.step
@@ -146,7 +155,7 @@ def train(
             _read(figures, state, recorder, to_tensorboard=due)
             last_read = time.monotonic()
         if due:  # decisions fall at fixed steps only, or a run couldn't be repeated
-            decision = state.guard.decide(state.step, lambda: fingerprint(parameters))
+            decision = state.guard.decide(state.step, lambda: _fingerprint(state, parameters))
             if _follow(decision, state, settings, recorder):
                 continue
         if begins is not None:
@@ -158,7 +167,7 @@ def train(
         if _evaluation_due(config, state, loader.batches_per_epoch):
             _read(figures, state, recorder)
             with watch.doing(EVALUATION):
-                measured = evaluate(task, model, "val", device, precision)
+                measured = _evaluate(state, device)
             if phase.judged:
                 metric = measured.get(config.evaluation.best_metric)
                 improved = state.best.take(metric, state.step)
@@ -169,19 +178,20 @@ def train(
                 _follow(state.guard.judge_evaluation(state.step, finding), state, settings, recorder)
         if _due_by_config(config, state, improved) or begins is not None:
             state.guard.anchor(state.step)
-        ending = recorder.control.ending_at(state.step)
+        wishes = ranks.agreed(recorder.control, state.step)
+        ending = wishes.ending
         if state.best.exhausted and ending is None and state.step < config.train.max_steps:
             _read(figures, state, recorder)
             recorder.save(state, settings, "final", metric)
             reason = f"early: no gain in {state.best.stale} evaluations"
             _conclude(config, task, measured, state, recorder)
             return Outcome("finished", state.step, reason)
-        save_reason = _save_reason(config, state, begins, improved, recorder.control.save_now, ending)
+        save_reason = _save_reason(config, state, begins, improved, wishes.save_now, ending)
         if save_reason:
             _read(figures, state, recorder)
             recorder.save(state, settings, save_reason, metric)
         if ending is not None and state.step < config.train.max_steps:
-            return Outcome(ending, state.step)
+            return Outcome(ending, state.step, recorder.control.reason)
         if recorder.steps_taken(state.step) == 1:
             gc.collect()
             gc.freeze()  # what stands now stays: the collector needn't walk it again
@@ -231,18 +241,20 @@ def _backward(
     total: Tensor | None = None
     sums: dict[str, Tensor] = {}
     shares: dict[str, float | Tensor] = {}
-    for _ in range(accumulation):
+    for number in range(accumulation):
         watch.place = BATCH
         batch = to_device(next(batches), device)
         watch.place = STEP
         state.position += 1
-        with state.precision.autocast():
-            terms = task.loss(state.model, batch, context)
-        loss = _weighted_sum(terms) if accumulation == 1 else _weighted_sum(terms) / accumulation
-        if measure_shares and len(terms) > 1:
-            shares = gradient_shares(terms, state.model)
-            measure_shares = False
-        (scaler.scale(loss) if scaler is not None else loss).backward()  # type: ignore[no-untyped-call]
+        last = number == accumulation - 1
+        with state.parallel.accumulating(last):
+            with state.precision.autocast():
+                terms = state.parallel.run(partial(task.loss, state.model, batch, context), last=last)
+            loss = _weighted_sum(terms) if accumulation == 1 else _weighted_sum(terms) / accumulation
+            if measure_shares and len(terms) > 1:
+                shares = gradient_shares(terms, state.model)
+                measure_shares = False
+            (scaler.scale(loss) if scaler is not None else loss).backward()  # type: ignore[no-untyped-call]
         total = loss.detach() if total is None else total + loss.detach()
         if len(terms) > 1:
             for name, (_, value) in terms.items():
@@ -265,7 +277,7 @@ def _update(
     if scaler is not None:
         scaler.unscale_(state.optimizer)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = whole(torch.nn.utils.get_total_norm(gradients))
     bad = state.guard.judge(loss, norm)
     bound = state.clipper.bound(lr)
     # Where the host can see that the factor is 1, multiplying by it is left out. The margin is that of torch's sum.
@@ -281,6 +293,21 @@ def _update(
         scaler.update()
     state.clipper.accept(norm, bad)
     return bad, norm, bound
+
+
+def _fingerprint(state: TrainState, parameters: list[nn.Parameter]) -> str:
+    """Changes whenever a weight does, on whichever rank."""
+    if not state.parallel.sharded:
+        return fingerprint(parameters)
+    return "-".join(state.ranks.gather(fingerprint([local(parameter.detach()) for parameter in parameters])))
+
+
+def _evaluate(state: TrainState, device: torch.device, split: Literal["val", "test"] = "val") -> dict[str, float]:
+    """The first rank's evaluation, for all; the others take part where they hold parts of the model."""
+    measured: dict[str, float] = {}
+    if state.ranks.is_first or state.parallel.sharded:
+        measured = state.parallel.look(lambda: evaluate(state.task, state.model, split, device, state.precision))
+    return state.ranks.tell(measured)
 
 
 def _evaluation_due(config: TaskConfig, state: TrainState, batches_per_epoch: int) -> bool:
@@ -342,7 +369,9 @@ def _test(config: TaskConfig, task: Task[Any], state: TrainState, recorder: Reco
     """
     best = stored.best(recorder.good_checkpoints().values(), config.evaluation.best_mode)
     step = state.step
-    if best is not None and best.step != state.step:
+    if best is not None and best.step != state.step and state.parallel.sharded:
+        log.warning("the last weights are tested, not the best: each process holds a part of them only")
+    elif best is not None and best.step != state.step:
         try:
             loaded = Loaded(best)
             restore_model(task.trainable_module(state.model), loaded.model, loaded.aliases)
@@ -350,7 +379,7 @@ def _test(config: TaskConfig, task: Task[Any], state: TrainState, recorder: Reco
         except HeatsError as error:
             log.warning("the last weights are tested, not the best: %s", error)
     task.step = step
-    return evaluate(task, state.model, "test", state.precision.device, state.precision), step
+    return _evaluate(state, state.precision.device, "test"), step
 
 
 def _checkpoint_bytes(state: TrainState) -> int:
@@ -360,13 +389,29 @@ def _checkpoint_bytes(state: TrainState) -> int:
 
 
 def _compare_settings(saved: dict[str, Any], here: dict[str, Any], accepted: bool) -> None:
-    differing = [f"{key} {saved.get(key)!r} -> {here[key]!r}" for key in here if saved.get(key) != here[key]]
+    before, now = _shown_parallel(saved), _shown_parallel(here)
+    if before != now:  # so the config says, which is changed on the record only
+        log.warning("saved by %s, it goes on with %s: the bits are others from here on", before, now)
+    ignored = _OF_PARALLEL if before != now else ()
+    differing = [
+        f"{key} {saved.get(key)!r} -> {here[key]!r}"
+        for key in here
+        if saved.get(key) != here[key] and key not in ignored
+    ]
     if not differing:
         return
     text = f"settings that change bits differ from the checkpoint's: {', '.join(differing)}"
     if not accepted:
         raise HeatsError(text, remedy="resume with --accept-settings to go on all the same")
     log.warning("%s (accepted)", text)
+
+
+_OF_PARALLEL = ("world_size", "parallel", "threads")
+
+
+def _shown_parallel(settings: dict[str, Any]) -> str:
+    size, kind = settings.get("world_size", 1), settings.get("parallel", "")
+    return "1 process" if size == 1 else f"{size} processes ({kind})"
 
 
 __all__ = ["GuardStopped", "Outcome", "train"]

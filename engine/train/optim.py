@@ -21,15 +21,17 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(options: OptimSection, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
-    """The optimizer that a config names; fused where the device has a fused kernel."""
+def build_optimizer(
+    options: OptimSection, groups: list[dict[str, Any]], device: torch.device, *, sharded: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer that a config names; fused where the device has a fused kernel (that takes `sharded` weights)."""
     fused = options.fused and device.type in _FUSED_DEVICES
     if options.name == "adamw":
         return torch.optim.AdamW(
             groups, lr=options.lr, betas=(options.beta1, options.beta2), eps=options.eps, fused=fused
         )
     assert options.name == "sgd"
-    return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=fused)
+    return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=fused and not sharded)
 
 
 def is_fused(optimizer: torch.optim.Optimizer) -> bool:

@@ -52,6 +52,7 @@ def check(state: TrainState, batch: Batch, context: StepContext) -> None:
         state.task.load_state_dict(task_state)
         state.generator.set_state(own)
         random_state.restore(generators)
+    problem = next(filter(None, state.ranks.gather(problem)), None)  # on whichever rank
     if problem is not None:
         remedy = "mend the loss or the data, or start it all the same with guard.preflight=false"
         raise HeatsError(f"before the first step {problem}, so no step could be taken", remedy=remedy)
@@ -59,7 +60,7 @@ def check(state: TrainState, batch: Batch, context: StepContext) -> None:
 
 def _first_problem(state: TrainState, batch: Batch, context: StepContext) -> str | None:
     with state.precision.autocast():
-        terms = state.task.loss(state.model, batch, context)
+        terms = state.parallel.look(lambda: state.task.loss(state.model, batch, context))
     named = [(name, parameter) for name, parameter in state.model.named_parameters() if parameter.requires_grad]
     for term, (weight, value) in terms.items():
         number = float(value.detach())

@@ -224,16 +224,23 @@ class Recorder:
             MachineError: it is the run's last checkpoint, and there was no room for it for a long time.
         """
         self.control.save_now = False
+        state.collect()
         with self.watch.doing(SAVE):
-            self.saver.save(state, settings, reason, metric)
+            self._save(state, settings, reason, metric)
+
+    def _save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> bool:
+        if state.parallel.sharded:
+            return self.saver.save_sharded(state, settings, reason, metric)
+        return self.saver.save(state, settings, reason, metric)
 
     def save_emergency(self, state: TrainState, settings: dict[str, Any], cause: str) -> None:
         """Keep the state as it is, apart from the others; nothing resumes from it unasked. Never raises."""
         if not self.config.guard.keep_emergency:
             return
         began = time.monotonic()
+        state.collect()
         with self.watch.doing(SAVE):
-            saved = self.saver.save(state, settings, "emergency", None)
+            saved = self._save(state, settings, "emergency", None)
         if saved:
             self.events.write("emergency", state.step, cause=cause, seconds=time.monotonic() - began)
 
@@ -259,6 +266,10 @@ class Recorder:
         self.saver.abandon()
         self.end("failed", self.watch.step, error=reason)
         os._exit(1)
+
+    def abandon(self) -> None:
+        """Leave off saving: from now on no checkpoint becomes visible."""
+        self.saver.abandon()
 
     def end(self, word: str, step: int, **facts: Any) -> None:
         """Write the last word, with the last figures, and close everything. A save under way is waited for."""

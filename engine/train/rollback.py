@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from engine.errors import HeatsError
+from engine.store.checkpoints import scan
 from engine.train.checkpoint import Loaded
 from engine.train.guard import GuardStopped
 from engine.train.guard_policy import Finding
@@ -34,6 +35,16 @@ def roll_back(state: TrainState, recorder: Recorder, finding: Finding) -> None:
 
 
 def _load_best(state: TrainState, recorder: Recorder, before: int) -> Loaded:
+    loaded = _newest_good(state, recorder, before) if state.ranks.is_first else None
+    step = state.ranks.tell(loaded.step if loaded else None)
+    if step is None:
+        raise GuardStopped(f"there is no good checkpoint from before step {before:,} to roll back to")
+    if loaded is None:  # another rank has chosen
+        loaded = Loaded(next(item for item in scan(recorder.run) if item.usable and item.step == step))
+    return loaded
+
+
+def _newest_good(state: TrainState, recorder: Recorder, before: int) -> Loaded | None:
     there = recorder.good_checkpoints()
     for step in state.guard.rollback_steps(before):
         if step not in there:
@@ -42,4 +53,4 @@ def _load_best(state: TrainState, recorder: Recorder, before: int) -> Loaded:
             return Loaded(there[step])
         except HeatsError as error:
             log.warning("can't roll back to step %s: %s", f"{step:,}", error)
-    raise GuardStopped(f"there is no good checkpoint from before step {before:,} to roll back to")
+    return None

@@ -22,6 +22,7 @@ from engine.store.paths import RunPaths
 from engine.train import checkpoint
 from engine.train.checkpoint import About, Contents, Pieces
 from engine.train.events import EventLog
+from engine.train.sharded import write_sharded
 from engine.train.staging import BufferSet, free_memory
 from engine.train.state import TrainState
 
@@ -42,6 +43,49 @@ class Notice:
     message: str
     step: int
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+class ShardedSaves:
+    """The part of saving sharded checkpoints that all ranks do alike.
+
+    Args:
+        run, attempt: whose checkpoints, and the number of the attempt.
+        flush: see `Saver`.
+        resumed_from_step: of which there is a checkpoint already.
+    """
+
+    def __init__(self, run: RunPaths, attempt: int, flush: Callable[[], None], resumed_from_step: int | None) -> None:
+        self.newest = resumed_from_step or None
+        self.wrote = False
+        """Whether the last call of `save` wrote anything."""
+        self.problem = ""
+        """Why it didn't, where it should have."""
+        self._run = run
+        self._attempt = attempt
+        self._flush = flush
+
+    def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> Path | None:
+        """Save a checkpoint together; its folder, or None where that has failed.
+
+        Raises:
+            MachineError: it is the run's last checkpoint.
+        """
+        emergency = reason == "emergency"
+        self.wrote, self.problem = False, ""
+        if self.newest == state.step and not emergency:
+            return self._run.checkpoints / stored.folder_name(state.step)
+        about = About(state.step, self._attempt, reason, settings, metric, emergency)
+        try:
+            folder = write_sharded(self._run, about, state, self._flush)
+        except MachineError as error:
+            if reason in LAST:
+                raise
+            self.problem = error.message
+            return None
+        self.wrote = True
+        if not emergency:
+            self.newest = state.step
+        return folder
 
 
 class Saver:
@@ -81,6 +125,7 @@ class Saver:
         self._saved = saved
         self._resumed_from = resumed_from_step
         self._newest = resumed_from_step or None
+        self._sharded = ShardedSaves(run, attempt, flush, resumed_from_step)
         self._notices: deque[Notice] = deque()
         self._full = False
         self._abandoned = threading.Event()
@@ -132,10 +177,40 @@ class Saver:
         self._jobs.append(self._executor.submit(self._save_beside, pieces, about, began, facts, buffers))
         return True
 
+    def save_sharded(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> bool:
+        """Save a checkpoint of which each rank has a part; all of them do this, and wait for it.
+
+        Args:
+            state, settings, reason, metric: see `save`.
+
+        Returns:
+            False where it has failed.
+
+        Raises:
+            MachineError: it is the run's last checkpoint.
+        """
+        began = time.monotonic()
+        about = About(state.step, self._attempt, reason, settings, metric, reason == "emergency")
+        try:
+            folder = self._sharded.save(state, settings, reason, metric)
+        except MachineError as error:
+            self._failed(error, about)
+            raise
+        finally:
+            self.hear()
+        if folder is None:
+            self._failed(MachineError(self._sharded.problem), about)
+            self.hear()
+        elif self._sharded.wrote:
+            with self._commit:
+                self._tell_of(about, folder, time.monotonic() - began, {})
+            self._saved(folder)
+        return folder is not None
+
     def went_back(self, step: int) -> None:
         """The run was rolled back to the checkpoint of this step: later ones are no more."""
         self.join()
-        self._newest = step
+        self._newest = self._sharded.newest = step
 
     def hear(self) -> None:
         """Tell people what has gone wrong beside training. Cheap; for step boundaries.
@@ -245,14 +320,16 @@ class Saver:
             if self._abandoned.is_set():
                 return
             folder = checkpoint.put_in_place(self._run, about, temporary)
-            self._full = False
-            seconds = time.monotonic() - began
-            self._events.write(
-                "checkpoint", about.step, reason=about.reason, seconds=seconds, **({"stall": seconds} | facts)
-            )
-            log.debug("saved %s (%s)", folder.name, about.reason)
-            self._let_go()
+            self._tell_of(about, folder, time.monotonic() - began, facts)
         self._saved(folder)
+
+    def _tell_of(self, about: About, folder: Path, seconds: float, facts: dict[str, float]) -> None:
+        self._full = False
+        self._events.write(
+            "checkpoint", about.step, reason=about.reason, seconds=seconds, **({"stall": seconds} | facts)
+        )
+        log.debug("saved %s (%s)", folder.name, about.reason)
+        self._let_go()
 
     def _failed(self, error: MachineError, about: About) -> None:
         if not self._full:  # one alert an episode, however many saves fail in it

@@ -11,11 +11,15 @@ from torch import nn
 
 from engine.config.sections import EvaluationSection, TaskConfig
 from engine.errors import HeatsError
-from engine.train import random_state
+from engine.store.checkpoints import OPTIMIZER
+from engine.train import determinism, random_state
 from engine.train.checkpoint import Loaded, optimizer_tensors, restore_model, restore_optimizer
 from engine.train.clipping import Clipper
 from engine.train.guard import Guard
+from engine.train.parallel import Parallel
 from engine.train.precision import Precision
+from engine.train.ranks import Ranks
+from engine.train.sharded import restore_sharded
 from engine.train.task import Task
 
 _TASK_STREAM = 0x7A51
@@ -69,7 +73,12 @@ class TrainState:
         optimizer: torch.optim.Optimizer,
         precision: Precision,
         device: torch.device,
+        parallel: Parallel | None = None,
     ) -> None:
+        self.parallel = parallel or Parallel(model, Ranks(), "ddp")
+        self.ranks = self.parallel.ranks
+        self._others: list[dict[str, Any]] = []
+        self._seed = config.seed
         self.task = task
         self.model = model
         self.optimizer = optimizer
@@ -81,10 +90,24 @@ class TrainState:
         self.step = 0
         self.position = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """All state but tensors of model and optimizer, random generators last."""
-        scaler = self.precision.scaler
+    def collect(self) -> None:
+        """Bring what each rank has of its own to the first one, which saves it. Called by all ranks before a save."""
+        if self.ranks.several:
+            self._others = self.ranks.gather(self._own())[1:]
+
+    def _own(self) -> dict[str, Any]:
+        """What each rank has of its own."""
         return {
+            "task": self.task.state_dict(),
+            "task_generator": random_state.encode_generator(self.generator.get_state()),
+            "random": random_state.capture(),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """All state but tensors of model and optimizer, random generators last; of other ranks as last collected."""
+        scaler = self.precision.scaler
+        others = {"ranks": self._others} if self.ranks.several else {}
+        return others | {
             "schema": 1,
             "step": self.step,
             "position": self.position,
@@ -92,10 +115,8 @@ class TrainState:
             "clipper": self.clipper.state_dict(),
             "guard": self.guard.state_dict(),
             "best": self.best.state_dict(),
-            "task": self.task.state_dict(),
             "optimizer_tensors": sorted(optimizer_tensors(self.optimizer, self.task.trainable_module(self.model))),
-            "task_generator": random_state.encode_generator(self.generator.get_state()),
-            "random": random_state.capture(),
+            **self._own(),
         }
 
     def load(self, loaded: Loaded, *, reset_scaler: bool = False) -> None:
@@ -108,8 +129,12 @@ class TrainState:
         Raises:
             HeatsError: something is missing, doesn't fit, or can't be trained on from.
         """
-        restore_model(self.task.trainable_module(self.model), loaded.model, loaded.aliases)
-        restore_optimizer(self.optimizer, self.task.trainable_module(self.model), loaded.optimizer)
+        module = self.task.trainable_module(self.model)
+        if self.parallel.sharded:
+            restore_sharded(module, self.optimizer, loaded, self.ranks)
+        else:
+            restore_model(module, loaded.model, loaded.aliases)
+            restore_optimizer(self.optimizer, module, loaded.optimizer)
         state = loaded.state
         try:
             _check_names(state["optimizer_tensors"], loaded)
@@ -119,15 +144,25 @@ class TrainState:
             self.clipper.load_state_dict(state["clipper"])
             self.guard.load_state_dict(state["guard"])
             self.best.load_state_dict(state["best"])
-            self.task.load_state_dict(state["task"])
-            self.generator.set_state(random_state.decode_generator(state["task_generator"]))
-            random_state.restore(state["random"])
+            self._load_own(state)
         except KeyError as error:
             raise HeatsError(
                 f"the checkpoint of step {loaded.step} lacks {error}", remedy="resume from another with --from"
             ) from None
         except (TypeError, ValueError) as error:
             raise HeatsError(f"the checkpoint of step {loaded.step} doesn't fit: {error}") from None
+
+    def _load_own(self, state: dict[str, Any]) -> None:
+        """What each rank has of its own. A rank that the checkpoint doesn't know begins with random states anew."""
+        saved = [state, *state.get("ranks", [])]
+        known = self.ranks.rank < len(saved)
+        own = saved[self.ranks.rank] if known else state
+        self.task.load_state_dict(own["task"])
+        self.generator.set_state(random_state.decode_generator(own["task_generator"]))
+        if known:
+            random_state.restore(own["random"])
+        else:
+            determinism.seed_everything(determinism.rank_seed(self._seed + self.step, self.ranks.rank))
 
     def _load_scaler(self, saved: dict[str, Any] | None) -> None:
         scaler = self.precision.scaler
@@ -157,7 +192,7 @@ def refuse_non_finite(loaded: Loaded) -> None:
 
 
 def _check_names(expected: list[str], loaded: Loaded) -> None:
-    missing = sorted(set(expected) ^ set(loaded.optimizer))
+    missing = sorted(set(expected) ^ set(loaded.shapes[OPTIMIZER]))
     if missing:
         raise HeatsError(f"the checkpoint of step {loaded.step} lacks optimizer state of `{missing[0]}`")
 

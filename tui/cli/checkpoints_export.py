@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.store.checkpoint_export import FILES, apply_export, plan_export
+from engine.store.checkpoint_export import FILES, apply_export, model_bytes, plan_export
 from tui import format as form
 from tui.cli.chosen import hashing, say_dry
 from tui.cli.options import AsJson, RunName, RunsDir, Yes, the_run
@@ -34,7 +34,7 @@ def command(
         return
     for text in plan.passed_over:
         print(f"passed over {safe(text)}")
-    size = form.size(plan.checkpoint.files[FILES[0]][0])
+    size = form.size(model_bytes(plan.checkpoint))
     word = "exported" if yes else "would export"
     print(f"{word} step {form.count(plan.checkpoint.step)} ({size}) to {safe(str(plan.target))}: {', '.join(FILES)}")
     if not yes:

@@ -207,14 +207,14 @@ def test_a_full_disk_is_an_alert_and_the_last_good_checkpoint_stays(
     store_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(store_root)
-    original = checkpoint._check_space
+    original = checkpoint.check_space
 
     def full_from_the_third(folder: Path, needed: int) -> None:
         if len(stored.scan(run)) >= 2:
             raise OSError(28, "No space left on device")
         original(folder, needed)
 
-    monkeypatch.setattr(checkpoint, "_check_space", full_from_the_third)
+    monkeypatch.setattr(checkpoint, "check_space", full_from_the_third)
     with pytest.raises(MachineError, match="step 24 can't be saved"):  # "finished" would be a lie
         train_toy(run, {"checkpoint.wait_seconds": 0})
     history = RunHistory(run)
@@ -232,7 +232,7 @@ def test_a_full_disk_is_an_alert_and_the_last_good_checkpoint_stays(
 
 def test_the_last_checkpoint_waits_for_room(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(store_root)
-    original = checkpoint._check_space
+    original = checkpoint.check_space
     refusals = iter([True, True, True])
     monkeypatch.setattr("engine.train.saving._RETRY_SECONDS", 0.01)
 
@@ -241,7 +241,7 @@ def test_the_last_checkpoint_waits_for_room(store_root: Path, monkeypatch: pytes
             raise OSError(28, "No space left on device")
         original(folder, needed)
 
-    monkeypatch.setattr(checkpoint, "_check_space", full_for_a_while)
+    monkeypatch.setattr(checkpoint, "check_space", full_for_a_while)
     outcome, _ = train_toy(run, {"train.save_every": 0, "evaluation.every": 0})
     assert outcome.word == "finished"
     assert [item.step for item in stored.scan(run) if item.valid] == [24]

@@ -368,7 +368,7 @@ def test_a_disk_that_fills_while_it_is_written_is_told_at_the_next_boundary(
 def test_a_whole_training_on_a_full_disk_goes_on_and_says_so(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, straight = make_run(store_root), make_run(store_root)
     train_toy(straight)
-    original = checkpoint._check_space
+    original = checkpoint.check_space
 
     def full_for_a_while(folder: Path, needed: int) -> None:
         if stored.scan(run) and not (run.checkpoints / "step-00000020").exists() and full:
@@ -377,7 +377,7 @@ def test_a_whole_training_on_a_full_disk_goes_on_and_says_so(store_root: Path, m
         original(folder, needed)
 
     full = [1, 2, 3]
-    monkeypatch.setattr(checkpoint, "_check_space", full_for_a_while)
+    monkeypatch.setattr(checkpoint, "check_space", full_for_a_while)
     outcome, _ = train_toy(run, {"train.save_every": 2} | BESIDE)
     assert outcome.word == "finished"
     assert len(_events(run, "alert")) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -51,8 +53,14 @@ class ToySection(Section):
     """What evaluations say of it."""
     val_accuracy: float = 0.9
     """Likewise."""
-    mode: Literal["linear", "conv"] = "linear"
-    """Which model."""
+    mode: Literal["linear", "conv", "plain"] = "linear"
+    """Which model; plain has no dropout."""
+    bad_rank: int = -1
+    """The process of this rank ..."""
+    bad_at: int = -1
+    """... does this at this step: ..."""
+    bad: Literal["raise", "die", "nan", "wait"] = "raise"
+    """... raise an error, die by SIGKILL, see NaN in its loss, or wait for seconds."""
     metric: Literal["falling", "rising"] = "falling"
     """Whether the evaluation's `score` falls or rises with the step."""
 
@@ -108,7 +116,8 @@ class ToyTask(Task[ToyConfig]):
             return nn.Sequential(
                 nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 1)
             ).to(memory_format=torch.channels_last)
-        return nn.Sequential(nn.Flatten(), nn.Linear(32, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 1))
+        dropout = 0.0 if self.config.toy.mode == "plain" else 0.2
+        return nn.Sequential(nn.Flatten(), nn.Linear(32, 16), nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 1))
 
     def build_data(self) -> ToyData:
         return ToyData(self.config.toy)
@@ -120,13 +129,26 @@ class ToyTask(Task[ToyConfig]):
         answer = model(batch["x"])
         error = (answer.squeeze(1).float() - batch["y"]).square().mean()
         toy = self.config.toy
-        if toy.poison_from <= context.step < toy.poison_to:
+        if toy.poison_from <= context.step < toy.poison_to or self._is_bad(context.step):
             error = error * float("nan")
         size = torch.stack([p.square().sum() for p in model.parameters()]).sum()
         terms: LossTerms = {"error": (1.0, error), "size": (0.01 * self.calls, size)}
         if toy.distance != "none":
             terms["distance"] = (toy.distance_weight, self._distance(answer))
         return terms
+
+    def _is_bad(self, step: int) -> bool:
+        """Whether this rank sees NaN at this step; it may not survive the question."""
+        toy = self.config.toy
+        if step != toy.bad_at or int(os.environ.get("RANK", "0")) != toy.bad_rank:
+            return False
+        if toy.bad == "raise":
+            raise ValueError("this batch can't be digested")
+        if toy.bad == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if toy.bad == "wait":
+            hang(60.0)
+        return toy.bad == "nan"
 
     def _distance(self, rows: Tensor) -> Tensor:
         """The mean distance between rows, as relational distillation wants it."""

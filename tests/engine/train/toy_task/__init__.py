@@ -1,0 +1,1 @@
+"""The toy as a task's package, for trainers in processes of their own."""

@@ -1,0 +1,5 @@
+"""The toy."""
+
+from tests.engine.train.toy import ToyTask as TASK
+
+__all__ = ["TASK"]
