@@ -54,6 +54,10 @@ def grid(images: Tensor, *, columns: int = 8, scale: int = 2, background: int = 
     """
     from torchvision.utils import make_grid
 
-    larger = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
-    made: Tensor = make_grid(larger.float(), nrow=columns, padding=2, pad_value=float(background))
+    made: Tensor = make_grid(enlarged(images, scale).float(), nrow=columns, padding=2, pad_value=float(background))
     return made.to(torch.uint8)
+
+
+def enlarged(images: Tensor, scale: int) -> Tensor:
+    """Pictures (..., H, W) in which each pixel has become a square of scale x scale."""
+    return images.repeat_interleave(scale, dim=-2).repeat_interleave(scale, dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tui.actions.action import ONLY_RUN, Action
 
-TABS = ("charts", "log", "config", "checkpoints", "events", "system", "environment")
+TABS = ("charts", "log", "config", "checkpoints", "events", "system", "environment", "pictures")
 """The tabs of a run's screen, in the order of their digits."""
 
 TABS_OF = {"Charts": ("charts",), "follow": ("charts", "log")}
@@ -18,6 +18,7 @@ _WHAT = (
     "What happened, newest last, with all facts.",
     "Processor, memory, disk and GPUs while it trained.",
     "Code, machine, packages and command line.",
+    "Pictures of the data, and of what the model looks at, where there are any.",
 )
 
 

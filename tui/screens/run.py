@@ -1,4 +1,4 @@
-"""One run: what it is doing above, and below one of seven tabs."""
+"""One run: what it is doing above, and below one of its tabs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from tui.screens.run_tabs.config import ConfigTab
 from tui.screens.run_tabs.environment import EnvironmentTab
 from tui.screens.run_tabs.events import EventsTab
 from tui.screens.run_tabs.log import LogTab
+from tui.screens.run_tabs.pictures import PicturesTab, has_pictures
 from tui.screens.run_tabs.system import SystemTab
 from tui.screens.run_tabs.tab import RunTab
 from tui.screens.runs import update_text
@@ -41,7 +42,7 @@ from tui.widgets.tab_bar import TabBar
 
 _KINDS: dict[str, type[RunTab]] = {
     kind.NAME: kind
-    for kind in (ChartsTab, LogTab, ConfigTab, CheckpointsTab, EventsTab, SystemTab, EnvironmentTab)
+    for kind in (ChartsTab, LogTab, ConfigTab, CheckpointsTab, EventsTab, SystemTab, EnvironmentTab, PicturesTab)
 }  # fmt: skip
 _TALL, _MEDIUM, _SHORT = 26, 20, 14
 
@@ -69,7 +70,7 @@ class RunScreen(OneRunActs, ChartActs):
         yield Static(id="title", markup=False)
         yield Static(id="progress", markup=False)
         yield Static(id="wrong", markup=False)
-        yield TabBar(TABS, id="tabs")
+        yield TabBar(self._tabs(), id="tabs")
         with Container(id="panes"):
             yield ChartsTab()
         yield Input(id="search", placeholder="text to find; capitals matter if there are any", compact=True)
@@ -108,6 +109,11 @@ class RunScreen(OneRunActs, ChartActs):
 
     # The tabs
 
+    def _tabs(self) -> tuple[str, ...]:
+        """The tabs that the bar names: that of pictures only where there are any, for it takes others' room."""
+        shown = self.tab == PicturesTab.NAME or has_pictures(self.run_paths)
+        return tuple(name for name in TABS if name != PicturesTab.NAME or shown)
+
     @property
     def open_tab(self) -> RunTab | None:
         """The tab on the screen."""
@@ -122,7 +128,9 @@ class RunScreen(OneRunActs, ChartActs):
         self.tab = name
         for tab in panes.query(RunTab):
             tab.display = name == tab.NAME
-        self.query_one(TabBar).show(name)
+        bar = self.query_one(TabBar)
+        bar.names = self._tabs()
+        bar.show(name)
         self.query_one(KeyBar).show_tab(name)
         self.heats.change_state(tab=name)
         self._end_search(focus=False)
@@ -143,7 +151,8 @@ class RunScreen(OneRunActs, ChartActs):
         return tab.panes() if tab is not None else []
 
     async def _turn_tab(self, direction: int) -> None:
-        await self.action_show_tab(TABS[(TABS.index(self.tab) + direction) % len(TABS)])
+        tabs = self._tabs()
+        await self.action_show_tab(tabs[(tabs.index(self.tab) + direction) % len(tabs)])
 
     def _turn_pane(self, direction: int) -> None:
         """Tab goes through the tabs: there is one pane on each."""

@@ -43,6 +43,8 @@ class ConfoundedDataSection(VisionDataSection):
     """The two classes of the source that are told apart."""
     confounded_class: NonNegativeInt = 8
     """Which of them carries the dot in training; the other never does."""
+    contrast: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of their brightness that pictures keep before the dot is put on: fainter shapes make it more tempting."""
     dot_row: NonNegativeInt = 25
     """The dot's first row, counted from 0."""
     dot_column: NonNegativeInt = 25

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -221,10 +221,17 @@ def build(options: ConfoundedDataSection, seed: int) -> Everything:
     """
     splits = load_splits(options, seed, classes=(options.other_class, options.confounded_class))
     dot = Dot.of(options)
-    train = _fewer(splits.train, options.max_samples, seed)
+    train, val, test = (_fainter(part, options.contrast) for part in (splits.train, splits.val, splits.test))
+    train = _fewer(train, options.max_samples, seed)
     found = ConfoundedSet.of(train, dot, options.dot_share, seed)
     pool = UserCorrectedDataset.of(found, dot, options, seed)
-    return Everything(found, pool, Groups.of(splits.val, dot), Groups.of(splits.test, dot), splits.normalisation, dot)
+    return Everything(found, pool, Groups.of(val, dot), Groups.of(test, dot), splits.normalisation, dot)
+
+
+def _fainter(images: ImageSet, contrast: float) -> ImageSet:
+    if contrast == 1:
+        return images
+    return replace(images, images=(images.images * contrast).round().to(torch.uint8))
 
 
 def _fewer(images: ImageSet, count: int, seed: int) -> ImageSet:
