@@ -65,6 +65,12 @@ def test_alpha_mixing_takes_from_the_cross_entropy_what_it_gives_the_method(teac
     assert terms["logit"][0] == pytest.approx(0.9)
 
 
+def test_a_classifier_that_nothing_would_train_is_refused() -> None:
+    with pytest.raises(HeatsError, match="loss.alpha = 1 leaves nothing to train the classifier by: rkd says nothing"):
+        config_of({"loss.method": "rkd", "loss.mix": "alpha", "loss.alpha": 1})
+    assert config_of({"loss.method": "logit", "loss.mix": "alpha", "loss.alpha": 1}).loss.alpha == 1
+
+
 def test_labels_are_smoothed_only_without_a_teacher(teacher: RunPaths) -> None:
     taught = {"loss.method": "logit", "teacher.from_run": str(teacher.folder)}
     plain, smoothed, other = (
