@@ -66,7 +66,7 @@ def test_alpha_mixing_takes_from_the_cross_entropy_what_it_gives_the_method(teac
 
 
 def test_a_classifier_that_nothing_would_train_is_refused() -> None:
-    with pytest.raises(HeatsError, match="loss.alpha = 1 leaves nothing to train the classifier by: rkd says nothing"):
+    with pytest.raises(HeatsError, match="leaves nothing to train the classifier by: rkd says"):
         config_of({"loss.method": "rkd", "loss.mix": "alpha", "loss.alpha": 1})
     assert config_of({"loss.method": "logit", "loss.mix": "alpha", "loss.alpha": 1}).loss.alpha == 1
 
