@@ -199,6 +199,16 @@ class Config(TaskConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _classifier_learns(self) -> Config:
+        of_logits = self.loss.method in ("none", "logit", "logit_std", "dkd")
+        if self.loss.mix == "alpha" and self.loss.alpha == 1 and not of_logits:
+            raise ValueError(
+                f"loss.alpha = 1 leaves nothing to train the classifier by: {self.loss.method} says nothing of the "
+                "logits; choose less"
+            )
+        return self
+
     @property
     def first_phase_steps(self) -> int:
         """Optimizer steps before the student's training begins."""

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from engine.store.metrics import RunHistory
 from engine.train.guard import GuardStopped
+from engine.train.shares import gradient_shares
+from engine.train.task import LossTerms
 from tests.engine.train.told import alerts, causes, events, series
 from tests.engine.train.toy import make_run, train_toy
 
@@ -114,6 +118,18 @@ def test_a_term_that_drowns_the_others_is_told_and_its_share_is_shown(store_root
     assert alert.step == 4
     assert "`distance` has 99." in alert.facts["message"] or "`distance` has 100" in alert.facts["message"]
     assert series(run, "share/distance")[1] > 0.99
+
+
+def test_a_term_whose_gradient_is_nan_is_named_and_the_others_keep_their_shares() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    model = nn.Module()
+    model.register_parameter("weight", weight)
+    terms: LossTerms = {
+        "fine": (1.0, weight.sum()), "broken": (1.0, (weight - 1).sqrt().sum() * 0), "twice": (3.0, weight.sum())
+    }  # fmt: skip
+    found = {name: float(value) for name, value in gradient_shares(terms, model).items()}
+    assert math.isnan(found.pop("share/broken"))
+    assert found == {"share/fine": 0.25, "share/twice": 0.75}
 
 
 def test_a_classifier_worse_than_guessing_is_told_after_three_epochs(store_root: Path) -> None:

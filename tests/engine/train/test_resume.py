@@ -287,17 +287,18 @@ def test_other_settings_are_refused_unless_accepted(store_root: Path) -> None:
     torch.set_num_threads(1)
 
 
-def test_a_dead_loss_scale_is_refused(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scale", [0.0, 2.0**-24])
+def test_a_dead_loss_scale_is_refused(store_root: Path, monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
     run = make_run(store_root, FP16_OVERFLOW)
     train_toy(run, FP16_OVERFLOW, stop_at=12)
     original = checkpoint.Loaded.__init__
 
     def dead(self: checkpoint.Loaded, found: Checkpoint) -> None:
         original(self, found)
-        self.state["scaler"]["scale"] = (0.0).hex()
+        self.state["scaler"]["scale"] = scale.hex()
 
     monkeypatch.setattr(checkpoint.Loaded, "__init__", dead)
-    with pytest.raises(HeatsError, match=r"fallen to 0.*--reset-scaler"):
+    with pytest.raises(HeatsError, match=rf"fallen to {scale:.3g}.*--reset-scaler"):
         train_toy(run, FP16_OVERFLOW)
     outcome, _ = train_toy(run, FP16_OVERFLOW, reset_scaler=True)
     assert outcome.step == 24

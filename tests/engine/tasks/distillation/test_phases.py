@@ -14,6 +14,7 @@ from engine.errors import HeatsError
 from engine.store.checkpoints import Checkpoint, scan
 from engine.store.compare import checkpoint_differences, metric_differences
 from engine.store.paths import RunPaths
+from engine.tasks.distillation.losses import factors
 from tests.engine.tasks.distillation.made import config_of, made, make_run, series, train_run
 
 
@@ -97,3 +98,14 @@ def test_the_phase_is_an_event(straight: RunPaths) -> None:
     lines = (straight.folder / "attempts/001/events.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     assert [(event["step"], event["phase"]) for event in events if event["event"] == "phase"] == [(10, "student")]
+
+
+def test_the_terms_of_both_phases_are_looked_at_before_the_first_step(
+    store_root: Path, teacher: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(student: list[torch.Tensor], teacher: list[torch.Tensor]) -> torch.Tensor:
+        return (student[0] * 0).sqrt().sum()  # 0, with a gradient of infinity times 0
+
+    monkeypatch.setattr(factors, "factor_loss", broken)
+    with pytest.raises(HeatsError, match="before the first step the gradient of the loss term `factor` is not finite"):
+        made(store_root, options(teacher))

@@ -15,7 +15,7 @@ from engine.store.checkpoints import scan
 from engine.store.paths import RunPaths
 from engine.store.summary import summarize
 from engine.tasks.distillation.lessons import term_weights
-from engine.tasks.distillation.task import Distillation
+from engine.tasks.distillation.task import Distillation, _sums
 from engine.train.task import BatchKey, LossTerms, StepContext
 from tests.engine.tasks.distillation.made import config_of, made, make_run, train_run
 
@@ -65,6 +65,12 @@ def test_alpha_mixing_takes_from_the_cross_entropy_what_it_gives_the_method(teac
     assert terms["logit"][0] == pytest.approx(0.9)
 
 
+def test_a_classifier_that_nothing_would_train_is_refused() -> None:
+    with pytest.raises(HeatsError, match="leaves nothing to train the classifier by: rkd says"):
+        config_of({"loss.method": "rkd", "loss.mix": "alpha", "loss.alpha": 1})
+    assert config_of({"loss.method": "logit", "loss.mix": "alpha", "loss.alpha": 1}).loss.alpha == 1
+
+
 def test_labels_are_smoothed_only_without_a_teacher(teacher: RunPaths) -> None:
     taught = {"loss.method": "logit", "teacher.from_run": str(teacher.folder)}
     plain, smoothed, other = (
@@ -78,6 +84,13 @@ def test_labels_are_smoothed_only_without_a_teacher(teacher: RunPaths) -> None:
 def test_a_method_without_a_teacher_is_refused() -> None:
     with pytest.raises(HeatsError, match=r"the method rkd needs a teacher.*teacher.from_run=RUN"):
         terms_of({"loss.method": "rkd"})
+
+
+def test_among_many_classes_the_first_five_count_as_well() -> None:
+    logits = torch.zeros(3, 20)
+    logits[:, :6] = torch.tensor([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])
+    figures = _sums(logits, torch.tensor([0, 4, 5]))
+    assert (figures["accuracy"], figures["top5_accuracy"]) == (1, 2)
 
 
 def test_negatives_are_never_the_sample_itself() -> None:
