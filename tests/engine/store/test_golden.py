@@ -17,7 +17,7 @@ from engine.store.names import find_run
 from engine.store.paths import Store, open_store
 from engine.store.records import read_exit, read_launch
 from engine.store.status import State
-from engine.store.stored_config import effective_config
+from engine.store.stored_config import training_config
 from engine.store.summary import RunSummary
 
 GOLDEN = Path(__file__).parent / "golden" / "schema-1"
@@ -73,7 +73,7 @@ def test_an_old_curve_over_two_attempts_is_continuous(store: Store) -> None:
 
 def test_an_old_runs_config_and_records_read(store: Store) -> None:
     run = find_run(store, "a1b2")
-    config = effective_config(run)
+    config = training_config(run)
     assert (config.train.max_steps, config.optim.lr, config.seed) == (40, 0.0005, 0)
     launch = read_launch(run.attempt(2).launch)
     assert launch is not None

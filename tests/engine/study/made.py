@@ -12,7 +12,7 @@ import orjson
 import yaml
 
 from engine.config.resolve import config_hash, dump_yaml
-from engine.config.sections import TaskConfig
+from engine.config.sections import RunConfig
 from engine.store import host
 from engine.store.create import claim_attempt, create_run
 from engine.store.files import encode_number
@@ -60,7 +60,7 @@ def make_cell(
     store: Store,
     label: str,
     arm: str,
-    config: TaskConfig,
+    config: RunConfig,
     last: float,
     *,
     end: str = "finished",

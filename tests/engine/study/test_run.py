@@ -28,6 +28,7 @@ from tests.engine.study.studies import (
     make_cell_run,
     queued,
     standings,
+    trained_by,
     wait_for_standings,
     write_study,
 )
@@ -185,7 +186,7 @@ def test_a_study_runs_what_it_needs_first(store: Store, tmp_path: Path) -> None:
     advance(store)  # the source is done: those that waited are queued, with its value
     states = find_cells(store, study)
     assert {state.standing for state in states} == {"queued"}
-    assert {state.cell.config.optim.lr for state in states} == {0.01}
+    assert {trained_by(state.cell).optim.lr for state in states} == {0.01}
     assert (store.root / ".studies" / "rates" / "report.html").exists()
 
 
