@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from engine.config.options import nearest
-from engine.config.sections import RunConfig
+from engine.config.sections import RunConfig, TaskConfig
 from engine.errors import HeatsError
 
 ENTRY_POINT_GROUP = "heats.tasks"
@@ -57,6 +57,18 @@ def config_class(task_name: str) -> type[RunConfig]:
     """
     module = importlib.import_module(f"{task_package(task_name)}.config")
     found: type[RunConfig] = module.Config
+    return found
+
+
+def training_class(task_name: str) -> type[TaskConfig]:
+    """The config class of a task that our engine trains.
+
+    Raises:
+        HeatsError: no such task is installed, or it runs a command of the user's own.
+    """
+    found = config_class(task_name)
+    if not issubclass(found, TaskConfig):
+        raise HeatsError(f"the task `{task_name}` runs a command of its own, which our engine doesn't train")
     return found
 
 

@@ -248,6 +248,7 @@ def resume(
 
         asked_for = check(profile)
     refuse_if_live(run)
+    _refuse_finished_command(run, overrides or {})
     descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
     warnings: tuple[str, ...] = ()
     try:
@@ -292,6 +293,18 @@ def resume(
         os.close(descriptor)
     edited = (_EDITED,) if was_edited(run) else ()
     return Started(run, attempt, step, choice.passed_over, (*edited, *code_warnings, *changes, *warnings), on_cluster)
+
+
+def _refuse_finished_command(run: RunPaths, overrides: Mapping[str, str]) -> None:
+    """Don't start a user's command again that has come to its end: it would shadow its own figures."""
+    record, attempts = read_run(run.record), run.attempts()
+    if record is None or record.folder is None or not attempts or overrides:
+        return
+    if decide(gather(run, attempts[-1], record)).state is State.FINISHED:
+        raise HeatsError(
+            "its command has finished", place=run.id,
+            remedy=f"run it anew with heats clone {run.id}, or let it go on with --override KEY=VALUE",
+        )  # fmt: skip
 
 
 def stop(run: RunPaths, *, now: bool = False) -> None:

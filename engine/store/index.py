@@ -20,8 +20,10 @@ from engine.store.files import decode_number
 from engine.store.index_file import Entry, IndexFile
 from engine.store.paths import EMPTY_STORE, Store
 from engine.store.plain_yaml import YamlValues
+from engine.store.slow_disk import read_each
 from engine.store.summary import RunSummary, summarize
 
+_READS_A_SUMMARY = 10
 _AT_ONCE = 1000
 """So many runs are read before they are kept: an interrupted first look is not lost."""
 _FEW = 2000
@@ -275,8 +277,8 @@ def _read(
     found: dict[str, RunSummary] = {}
     lines: dict[str, Entry] = {}
     wholes: dict[str, Entry] = {}
-    for run_id in ids:
-        summary = summarize(store.run(run_id), events=False)
+    summaries = read_each(lambda run_id: summarize(store.run(run_id), events=False), ids, _READS_A_SUMMARY)
+    for run_id, summary in zip(ids, summaries, strict=True):
         if summary is None:
             continue
         found[run_id] = summary
@@ -296,23 +298,26 @@ def _read(
 
 def stamps(store: Store, ids: Iterable[str]) -> dict[str, str]:
     """By run, what changes whenever a settled run may have: a new attempt, or an edited note. Two stats a run."""
-    found: dict[str, str] = {}
     stat = os.stat
     try:
         folder = os.open(store.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return found
+        return {}
+
+    def stamp(run_id: str) -> str | None:
+        try:
+            attempts = stat(f"{run_id}/attempts", dir_fd=folder).st_mtime_ns
+            names = stat(run_id, dir_fd=folder).st_mtime_ns  # notes.json is replaced by rename
+        except OSError:
+            return None
+        return f"{attempts}-{names}"
+
     try:
-        for run_id in ids:
-            try:
-                attempts = stat(f"{run_id}/attempts", dir_fd=folder).st_mtime_ns
-                names = stat(run_id, dir_fd=folder).st_mtime_ns  # notes.json is replaced by rename
-            except OSError:
-                continue
-            found[run_id] = f"{attempts}-{names}"
+        wanted = list(ids)
+        found = read_each(stamp, wanted, 2)
     finally:
         os.close(folder)
-    return found
+    return {run_id: text for run_id, text in zip(wanted, found, strict=True) if text is not None}
 
 
 def _is_over(stamp: str) -> bool:

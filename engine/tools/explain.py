@@ -21,7 +21,7 @@ from engine.store.checkpoints import choose
 from engine.store.files import encode_number, write_json
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
-from engine.store.stored_config import effective_config
+from engine.store.stored_config import training_config
 
 FOLDER, FILE = "explain", "explain.json"
 """Within the run's folder of pictures: where pictures and figures go."""
@@ -70,7 +70,7 @@ def explain_checkpoint(run: RunPaths, wanted: str, split: str, *, limit: int, sh
     module = f"{task_package(record.task)}.explain"
     if importlib.util.find_spec(module) is None:
         raise HeatsError(f"runs of the task {record.task} have nothing to explain", place=run.id)
-    config = effective_config(run)
+    config = training_config(run)
     chosen = choose(run, wanted, config.evaluation.best_mode).checkpoint
     if chosen is None:
         raise HeatsError("it has no checkpoint that can be used yet", place=run.id)

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.config.resolve import config_hash, dump_yaml, resolve
 from engine.config.sections import TaskConfig
-from engine.config.tasks import config_class
+from engine.config.tasks import training_class
 from engine.errors import HeatsError, MachineError
 from engine.store.checkpoints import choose, folder_name
 from engine.store.compare import checkpoint_differences, metric_differences
@@ -55,8 +55,7 @@ def resume_selftest(changes: dict[str, Any]) -> int:
     """Train to the half, resume to the end, and compare with a run that was left alone."""
     with tempfile.TemporaryDirectory(prefix="heats-selftest-") as folder:
         root = Path(folder) / "runs"
-        config = resolve(config_class("multiplication"), SMALL | changes)
-        assert isinstance(config, TaskConfig)
+        config = resolve(training_class("multiplication"), SMALL | changes)
         total = config.train.max_steps
         half = total // 2
         print(f"training {total} steps straight ...", flush=True)

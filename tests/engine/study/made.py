@@ -12,7 +12,7 @@ import orjson
 import yaml
 
 from engine.config.resolve import config_hash, dump_yaml
-from engine.config.sections import RunConfig, TaskConfig
+from engine.config.sections import RunConfig
 from engine.store import host
 from engine.store.create import claim_attempt, create_run
 from engine.store.files import encode_number
@@ -54,12 +54,6 @@ def make_runs(
         if last is not None:
             runs.append(make_cell(store, study.label, cell.arm, cell.config, last, end=end, steps=steps))
     return runs
-
-
-def options(cell: Cell) -> TaskConfig:
-    """The options of a cell that our engine trains."""
-    assert isinstance(cell.config, TaskConfig)
-    return cell.config
 
 
 def make_cell(

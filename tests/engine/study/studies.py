@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from engine.config.sections import TaskConfig
 from engine.launch import actions
 from engine.store import queue
 from engine.store.paths import RunPaths, Store
@@ -33,6 +34,12 @@ def write_study(folder: Path, name: str = "study", **changes: Any) -> Study:
         yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False)
     )
     return read_study(path)
+
+
+def trained_by(cell: Cell) -> TaskConfig:
+    """The config of a cell that our engine trains."""
+    assert isinstance(cell.config, TaskConfig)
+    return cell.config
 
 
 def make_cell_run(store: Store, study: Study, cell: Cell) -> RunPaths:

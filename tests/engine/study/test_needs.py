@@ -14,8 +14,7 @@ from engine.study.cells import find_cells
 from engine.study.expand import expand
 from engine.study.needs import find_needed, order_of
 from engine.study.spec import Study
-from tests.engine.study.made import options
-from tests.engine.study.studies import finish, log_training, standings, write_study
+from tests.engine.study.studies import finish, log_training, standings, trained_by, write_study
 from tests.tui.cli.stores import make_store
 
 
@@ -56,13 +55,13 @@ def test_cells_wait_until_all_of_the_other_study_has_finished(store: Store, sour
 def test_best_is_the_value_of_the_best_arm(store: Store, source: Study, tmp_path: Path) -> None:
     train(store, source, {"slow": 2.0, "fast": 1.0})
     states = find_cells(store, needing(tmp_path, optim__lr="rates#best"))
-    assert {options(state.cell).optim.lr for state in states} == {0.01}
+    assert {trained_by(state.cell).optim.lr for state in states} == {0.01}
 
 
 def test_best_of_another_key(store: Store, source: Study, tmp_path: Path) -> None:
     train(store, source, {"slow": 1.0, "fast": 2.0})
     study = needing(tmp_path, optim__weight_decay="rates#best:optim.lr")
-    assert {options(state.cell).optim.weight_decay for state in find_cells(store, study)} == {0.001}
+    assert {trained_by(state.cell).optim.weight_decay for state in find_cells(store, study)} == {0.001}
 
 
 def test_a_run_is_that_of_the_same_seed_where_there_is_one(store: Store, source: Study, tmp_path: Path) -> None:
@@ -91,7 +90,7 @@ def test_a_search_has_no_best_before_all_its_trials_were_tried(store: Store, tmp
         assert set(standings(store, study).values()) == {"waiting"}
         (cell,) = expand(source, arms=[arm])
         finish(store, source, cell, value)
-    assert {options(state.cell).optim.lr for state in find_cells(store, study)} == {0.01}
+    assert {trained_by(state.cell).optim.lr for state in find_cells(store, study)} == {0.01}
 
 
 def test_the_trials_of_a_search_get_what_they_need(store: Store, source: Study, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from engine.study.conclude import look
 from engine.study.expand import Cell
 from engine.study.report import explain, write
 from engine.study.verdict import Evidence, Hypothesis, judge
-from tests.engine.study.made import CLAIM, made_store, make_runs, make_study, options
+from tests.engine.study.made import CLAIM, made_store, make_runs, make_study
+from tests.engine.study.studies import trained_by
 
 
 def test_the_page_holds_everything_escaped_and_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +78,7 @@ def test_a_study_without_a_claim_names_its_best_arm_and_draws_its_sweep(
         "mode": "max",
         "seeds": [0, 1],
     }
-    html, text = report_of(tmp_path, lambda cell: 10 * options(cell).optim.lr, **rates)
+    html, text = report_of(tmp_path, lambda cell: 10 * trained_by(cell).optim.lr, **rates)
     for found in (html, text):
         assert "This study only looks" in found
         assert "the best mean val/exact_match is lr=0.01 with 0.1" in found

@@ -22,13 +22,13 @@ from engine.study.run import advance, advance_all, begin, discard, plan_launch, 
 from engine.study.spec import Study
 from tests.campaign.night import night
 from tests.campaign.study import interrupt_study
-from tests.engine.study.made import options
 from tests.engine.study.studies import (
     finish,
     log_training,
     make_cell_run,
     queued,
     standings,
+    trained_by,
     wait_for_standings,
     write_study,
 )
@@ -186,7 +186,7 @@ def test_a_study_runs_what_it_needs_first(store: Store, tmp_path: Path) -> None:
     advance(store)  # the source is done: those that waited are queued, with its value
     states = find_cells(store, study)
     assert {state.standing for state in states} == {"queued"}
-    assert {options(state.cell).optim.lr for state in states} == {0.01}
+    assert {trained_by(state.cell).optim.lr for state in states} == {0.01}
     assert (store.root / ".studies" / "rates" / "report.html").exists()
 
 

@@ -12,7 +12,7 @@ from engine.errors import HeatsError
 from engine.study.expand import arms_of, expand
 from engine.study.needs import order_of
 from engine.study.spec import Study, read_study
-from tests.engine.study.made import options
+from tests.engine.study.studies import trained_by
 
 GOOD = """\
 question: Does it help?
@@ -48,7 +48,7 @@ def complaint(folder: Path, text: str) -> str:
 def test_arms_times_seeds_with_pairs_side_by_side(tmp_path: Path) -> None:
     cells = expand(read_study(write(tmp_path)))
     assert [cell.name for cell in cells] == ["simple/0", "latent/0", "simple/1", "latent/1", "simple/2", "latent/2"]
-    assert {options(cell).train.max_steps for cell in cells} == {40}
+    assert {trained_by(cell).train.max_steps for cell in cells} == {40}
     assert len({cell.hash for cell in cells}) == 6
 
 
@@ -57,8 +57,8 @@ def test_a_preset_replaces_what_it_names_whether_dotted_or_nested(tmp_path: Path
     assert study.label == "study.smoke"
     cells = expand(study)
     assert [cell.name for cell in cells] == ["simple/7", "latent/7"]
-    assert options(cells[0]).train.max_steps == 5
-    assert options(cells[0]).train.batch_size == 16
+    assert trained_by(cells[0]).train.max_steps == 5
+    assert trained_by(cells[0]).train.batch_size == 16
 
 
 def test_factors_make_a_full_grid_with_short_names(tmp_path: Path) -> None:

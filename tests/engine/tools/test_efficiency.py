@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from engine.config.resolve import resolve
+from engine.config.tasks import training_class
 from engine.store.names import find_run
 from engine.store.paths import Store, open_store
-from engine.tasks.multiplication.config import Config
 from engine.tools.efficiency import count_work, main
 from engine.tools.flops import FlopCounter
 from engine.tools.selftest import make_run
@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, trainer: Forks) -> Store:
     root = tmp_path_factory.mktemp("store") / "runs"
     for kind in ("simple", "latent"):
         values = TINY | {"model.kind": kind, "train.max_steps": 4, "evaluation.every": 2}
-        trainer.run(make_run(root, resolve(Config, values), kind).folder)
+        trainer.run(make_run(root, resolve(training_class("multiplication"), values), kind).folder)
     return open_store(root)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from engine.config.resolve import resolve
+from engine.config.tasks import training_class
 from engine.store.checkpoints import folder_name
 from engine.store.compare import checkpoint_differences, metric_differences
 from engine.store.paths import RunPaths, program
-from engine.tasks.multiplication.config import Config
 from engine.tools.selftest import SMALL, make_run
 from tests.forks import Forks
 from tests.support import wait_until
@@ -34,7 +34,7 @@ def test_cut_and_killed_runs_equal_a_straight_one_whatever_the_workers(
     values: dict[str, Any] = SMALL | {
         "model.kind": kind, "precision.dtype": dtype, "train.num_threads": 1, "tf.start_step": 15, "train.log_every": 7,
     }  # fmt: skip
-    alone, workers = (resolve(Config, values | {"data.num_workers": n}) for n in (0, 2))
+    alone, workers = (resolve(training_class("multiplication"), values | {"data.num_workers": n}) for n in (0, 2))
     straight = make_run(store_root, alone, "straight")
     cut = make_run(store_root, workers, "cut")
     trainer.run(straight.folder)
@@ -60,8 +60,8 @@ def test_the_selftest_command_says_identical() -> None:
 
 
 def test_the_selftest_sees_a_difference(store_root: Path, trainer: Forks) -> None:
-    config = resolve(Config, SMALL | {"train.num_threads": 1, "train.max_steps": 4})
-    other = resolve(Config, SMALL | {"train.num_threads": 1, "train.max_steps": 4, "seed": 1})
+    config = resolve(training_class("multiplication"), SMALL | {"train.num_threads": 1, "train.max_steps": 4})
+    other = resolve(training_class("multiplication"), SMALL | {"train.num_threads": 1, "train.max_steps": 4, "seed": 1})
     runs = [make_run(store_root, item, "one") for item in (config, other)]
     for run in runs:
         trainer.run(run.folder)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from engine.config.resolve import resolve
+from engine.config.tasks import training_class
 from engine.store.checkpoints import MANIFEST, MODEL, folder_name
 from engine.store.files import read_json, write_json
 from engine.store.paths import RunPaths, program
 from engine.store.stretch import plan_stretch
-from engine.tasks.multiplication.config import Config
 from engine.tools.selftest import make_run
 from engine.tools.verify import compare_stretch
 from tests.forks import Forks
@@ -36,7 +36,7 @@ def heats(*words: str, store: Path, **environment: str) -> subprocess.CompletedP
 def original(tmp_path_factory: pytest.TempPathFactory, trainer: Forks) -> RunPaths:
     """12 steps, stopped and resumed at step 6."""
     folder = tmp_path_factory.mktemp("store") / "runs"
-    run = make_run(folder, resolve(Config, SMALL), "one")
+    run = make_run(folder, resolve(training_class("multiplication"), SMALL), "one")
     trainer.run(run.folder, "--stop-at", 6)
     trainer.run(run.folder)
     return run

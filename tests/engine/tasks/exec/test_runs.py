@@ -40,6 +40,8 @@ def test_a_script_that_knows_nothing_of_heats_runs_to_its_end(store_root: Path, 
     assert curve(run) == pytest.approx({step: round(0.515 / step, 6) for step in range(1, 21)})
     assert "train-lr0.5" in run.id
     assert "step 20/20" in run.attempt(1).output.read_text()
+    with pytest.raises(HeatsError, match="its command has finished"):
+        resume(run)
 
 
 def test_a_failing_script_says_why(store_root: Path, tmp_path: Path) -> None:
