@@ -234,6 +234,7 @@ def _configure(folder: Path) -> None:
         "MessageTimeout=5",
         "Waittime=0",
         "MaxJobCount=2000",
+        "SlurmdParameters=config_overrides",  # nodes are what is said here, whatever this machine has
         *(
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=512 State=UNKNOWN"
             for name, port in zip(NODES, ports, strict=True)

@@ -40,6 +40,7 @@ def weights(run: RunPaths) -> bytes:
     return (chosen.folder / FILES[0]).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_job_trains_and_is_preempted_and_comes_back_and_ends_with_the_bits_of_an_undisturbed_run(
     cluster: Cluster, store_root: Path, tmp_path: Path
 ) -> None:
@@ -71,6 +72,29 @@ def test_a_job_trains_and_is_preempted_and_comes_back_and_ends_with_the_bits_of_
     assert weights(run) == weights(undisturbed)
 
 
+@pytest.mark.slow
+def test_a_job_of_an_array_that_goes_back_into_the_queue_leaves_the_others_training(
+    cluster: Cluster, store_root: Path
+) -> None:
+    requests = [LaunchRequest("multiplication", ENDLESS, seed=seed, backend="slurm") for seed in range(2)]
+    runs = [started.run for started in submit_all(store_root, requests).started]
+    for run in runs:
+        wait_for_step(run, 3)
+    array = (launched(runs[0]).job or "").partition("_")[0]
+    # The last of an array to begin has the number of the array itself.
+    ids = dict(line.split() for line in cluster.do("squeue", "--noheader", "--array", "--format=%i %A").splitlines())
+    (of_array,) = [job for job, number in ids.items() if number == array]
+    (back,), (other,) = ([run for run in runs if (launched(run).job == of_array) is is_it] for is_it in (True, False))
+    cluster.do("scancel", "--batch", "--signal=USR2", of_array)
+    wait_until(lambda: f"requeued: job {of_array} waits" in look(back).reason)
+    assert (look(other).status, look(other).attempts) == (State.RUNNING, 1)
+    for run in runs:
+        stop(run)
+    wait_for_state(back, State.STOPPED)
+    wait_for_state(other, State.STOPPED)
+
+
+@pytest.mark.slow
 def test_a_job_that_slurm_preempts_saves_at_its_sigterm_and_comes_back_by_slurms_own_requeue(
     cluster: Cluster, store_root: Path
 ) -> None:
@@ -93,6 +117,7 @@ def test_a_job_that_slurm_preempts_saves_at_its_sigterm_and_comes_back_by_slurms
     wait_until(lambda: cluster.jobs()[job] == "COMPLETED")
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_loses_the_job_to_another_and_what_it_left_there_is_ended_before_that_trains(
     cluster: Cluster, store_root: Path
 ) -> None:
@@ -118,6 +143,7 @@ def test_a_node_that_dies_loses_the_job_to_another_and_what_it_left_there_is_end
     wait_for_state(run, State.STOPPED)
 
 
+@pytest.mark.slow
 def test_scancel_from_outside_is_told_and_neither_requeued_nor_called_a_failure(
     cluster: Cluster, store_root: Path
 ) -> None:
@@ -153,6 +179,7 @@ def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluste
         stop(run)
 
 
+@pytest.mark.slow
 def test_two_hundred_jobs_that_wait_are_one_array_and_one_question(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +204,7 @@ def test_two_hundred_jobs_that_wait_are_one_array_and_one_question(
     assert asked() == 1, "every process shares the answer"
 
 
+@pytest.mark.slow
 def test_a_controller_that_gives_no_answer_makes_no_run_dead_and_is_asked_ever_more_seldom(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
