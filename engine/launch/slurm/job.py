@@ -254,7 +254,7 @@ class JobSupervisor(Supervisor):
                 print(f"heats: {error}", file=sys.stderr, flush=True)
                 with contextlib.suppress(HeatsError, OSError):
                     write_exit(self.attempt.exit, replace(record, requeued=False, error=str(error)))
-        elif not record.requeued and record.job_cause != "cancelled":
+        elif not (record.requeued or self.superseded or record.job_cause == "cancelled"):
             advance(self.run.folder.parent)
         well = record.requeued or self._last_word() in ("finished", "stopped")
         os._exit(0 if well else 1)

@@ -20,7 +20,7 @@ from engine.store.paths import RunPaths, open_store
 from engine.store.records import read_exit
 from engine.store.status import State
 from engine.study.cells import counts, find_cells
-from engine.study.run import Where, advance, begin, stop_study
+from engine.study.run import Where, advance, begin, stop_study, where_of
 from engine.study.spec import Study
 from tests.engine.study.studies import write_study
 from tests.slurm_cluster import Cluster
@@ -304,6 +304,8 @@ def test_a_study_that_waits_is_stopped_by_one_scancel_and_goes_on_as_jobs_when_i
     begun = begin(store_root, study, where=Where("slurm", "small"))
     assert standings_of(store_root, study) == {"queued": 4}
     advance(open_store(store_root))
+    assert begin(store_root, study).queued == ()
+    assert where_of(open_store(store_root), study) == Where("slurm", "small"), "it goes on where it was begun"
     assert len(cluster.jobs("pending")) == 4, "nothing is submitted twice"
     cancelled = count_calls(tmp_path, monkeypatch, "scancel")
     dequeued, stopped = stop_study(open_store(store_root), study)
