@@ -103,7 +103,7 @@ def take(paths: SubmissionPaths, environment: Mapping[str, str]) -> tuple[Attemp
     if earlier:
         _wait_for_end_of(earlier[-1])
     descriptor = take_lock(store, run, patience_seconds=_TIDY_SECONDS)
-    if record.restarts:  # it may have got further since the job was submitted
+    if earlier and record.resumed_from_step is None:  # else whoever submitted it has said where it goes on from
         choice = choose(run)
         step = choice.checkpoint.step if choice.checkpoint else 0
         folder = choice.checkpoint.folder.name if choice.checkpoint else None

@@ -101,7 +101,7 @@ def test_a_job_that_slurm_preempts_saves_at_its_sigterm_and_comes_back_by_slurms
     run = submit(store_root, ENDLESS)
     wait_for_step(run, 3)
     job = launched(run).job or ""
-    urgent = cluster.do("sbatch", "--parsable", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300").strip()
+    urgent = cluster.fill()
     saved = wait_for_state(run, State.QUEUED)
     assert "preempted at step" in saved.reason
     ended = wait_until(lambda: read_exit(run.attempt(1).exit))
@@ -164,7 +164,7 @@ def test_scancel_from_outside_is_told_and_neither_requeued_nor_called_a_failure(
 
 
 def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluster, store_root: Path) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     run = submit(store_root)
     waiting = wait_until(lambda: look(run) if "waits: " in look(run).reason else None)
     assert waiting.status is State.QUEUED
@@ -183,7 +183,7 @@ def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluste
 def test_two_hundred_jobs_that_wait_are_one_array_and_one_question(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     requests = [
         LaunchRequest("multiplication", TINY, seed=seed, backend="slurm", profile="small") for seed in range(200)
     ]
@@ -210,7 +210,7 @@ def test_a_controller_that_gives_no_answer_makes_no_run_dead_and_is_asked_ever_m
 ) -> None:
     run = submit(store_root, ENDLESS)
     wait_for_step(run, 3)
-    cluster.do("sbatch", "-p", "urgent", "-w", "two", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill("--nodelist=two")
     waiting = submit(store_root, TINY, profile="big")
     wait_until(lambda: "waits" in look(waiting).reason)
     cluster.stop_controller()
@@ -235,7 +235,7 @@ def test_a_controller_that_gives_no_answer_makes_no_run_dead_and_is_asked_ever_m
 def test_whoever_dies_while_submitting_leaves_no_orphan_and_nothing_that_trains_twice(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     words = ("launch", "multiplication", "train.max_steps=1000000", "--backend", "slurm", "--profile", "small")
     with monkeypatch.context() as context:
         real = shutil.which("sbatch")
@@ -299,7 +299,7 @@ def test_a_study_is_one_array_and_its_last_job_writes_the_verdict_down(
 def test_a_study_that_waits_is_stopped_by_one_scancel_and_goes_on_as_jobs_when_it_is_run_again(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     study = write_study(tmp_path, seeds=[0, 1])
     begun = begin(store_root, study, where=Where("slurm", "small"))
     assert standings_of(store_root, study) == {"queued": 4}
