@@ -15,6 +15,7 @@ from engine.store.status import (
     State,
     Status,
     bare_state,
+    by_own_word,
     said_before_start,
 )
 
@@ -36,6 +37,9 @@ def decide_job(evidence: Evidence, launch: LaunchRecord) -> Status | None:
         if ended.job_cause == "cancelled":
             at = f" at step {final.step}" if final.step is not None else ""
             return Status(State.STOPPED, f"its job was cancelled with scancel; it saved a checkpoint{at}", ended.ended)
+        if ended.error:
+            own = by_own_word(final)
+            return Status(own.state, f"{own.reason}; {ended.error}", own.since)
         return None
     if final is not None:
         return None

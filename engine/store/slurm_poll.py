@@ -26,6 +26,8 @@ from engine.store.records import LaunchRecord, from_content, from_fields
 from engine.store.status import ENDED_STATES, SchedulerWord, bare_state
 
 POLL_SECONDS = 5.0
+JOB_PREFIX = "heats-"
+"""How the names of all our jobs begin; a user's others are none of our business."""
 _LEAST_OFTEN_SECONDS = 300.0
 _ANSWER_SECONDS = 5.0
 _NO_ACCOUNTS_SECONDS = 3600.0
@@ -82,6 +84,8 @@ def parse(output: str) -> tuple[dict[str, Job], str | None]:
             continue
         array, index, number, state, restarts, where, node, name, reason = (part.strip() for part in parts)
         cluster = where or cluster
+        if not name.startswith(JOB_PREFIX):
+            continue
         in_array = index.isdigit()
         key = job_key(name, int(index) if in_array else None)
         shown = reason.rstrip("|").strip("()") if state not in ("RUNNING", "COMPLETING") else ""

@@ -78,7 +78,7 @@ def plan_launch(states: Sequence[CellState], redo: Sequence[str] = ()) -> list[C
 
 
 def begin(
-    root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[str, ...] = (), where: Where = HERE
+    root: Path, study: Study, *, redo: Sequence[str] = (), command: tuple[str, ...] = (), where: Where | None = None
 ) -> Begun:
     """Launch what is missing of a study, and of all that it needs; the queue does the rest.
 
@@ -89,7 +89,7 @@ def begin(
         study: which study.
         redo: cells to train anew, see `plan_launch`.
         command: the command line, for the record.
-        where: on which backend; runs that are interrupted go on there, too.
+        where: on which backend; runs that are interrupted go on there, too. Where it is None, as it was begun.
 
     Raises:
         HeatsError: a mistake in the study file, a word of `redo` that means no cell, or a profile that isn't there.
@@ -98,11 +98,12 @@ def begin(
     order = order_of(study)
     for item in order:
         check(item)
+    store = create_store(root)
+    where = where or where_of(store, study)
     if where.backend == "slurm":
         from engine.launch.slurm.submit import check as check_profile
 
         check_profile(where.profile)
-    store = create_store(root)
     queued: list[RunPaths] = []
     with _at_the_queue(store, everywhere=where.backend == "slurm"):
         seen: dict[Path, list[CellState]] = {}

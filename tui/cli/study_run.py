@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.cli.options import AsJson, BackendOption, Follow, Profile, RunsDir, check_backend
+from tui.cli.options import AsJson, Backend, Follow, Profile, RunsDir, check_backend
 from tui.cli.studies import Preset, StudyName, counts_text, matrix, the_study
 from tui.cli.terminal import can_redraw, complain, hint, is_terminal, print_json
 
@@ -33,7 +33,10 @@ def command(
             "--redo", metavar="CELL", help="Train anew: ARM/SEED, an arm, failed, suspect or stopped. Repeatable."
         ),
     ] = None,
-    backend: BackendOption = "local",
+    backend: Annotated[
+        Backend | None,
+        typer.Option("--backend", metavar="NAME", help="Where to train: local or slurm; else as it was begun."),
+    ] = None,
     profile: Profile = None,
     follow: Follow = None,
     as_json: AsJson = False,
@@ -47,10 +50,16 @@ def command(
     from engine.store.paths import default_root
     from engine.study.run import Where, begin
 
-    check_backend(backend, profile)
+    check_backend(backend or "local", profile)
     found = the_study(study, preset)
     root = default_root(runs_dir)
-    begun = begin(root, found, redo=redo or (), command=("heats", *sys.argv[1:]), where=Where(backend, profile))
+    begun = begin(
+        root,
+        found,
+        redo=redo or (),
+        command=("heats", *sys.argv[1:]),
+        where=Where(backend, profile) if backend else None,
+    )
     try:
         code = _report_and_follow(found, begun, root, follow, as_json)
     except KeyboardInterrupt:  # at any moment since: leaving never ends the work

@@ -27,7 +27,9 @@ def need() -> None:
         HeatsError: there is no sbatch.
     """
     if shutil.which("sbatch") is None:
-        raise HeatsError("there is no SLURM here (no `sbatch`)", remedy="launch on a machine of the cluster")
+        raise HeatsError(
+            "there is no SLURM here (no `sbatch`)", remedy="use a machine of the cluster, or --backend local"
+        )
 
 
 def sbatch(script: Path) -> str:
@@ -117,7 +119,7 @@ def cause_of_end(fields: dict[str, str], restarts: int) -> JobCause:
         return "preempted"
     if state in ("RUNNING", "CONFIGURING"):
         return "running"
-    if state == "TIMEOUT" or _reached_limit(fields):
+    if state == "TIMEOUT" or fields.get("Reason") == "TimeLimit" or _reached_limit(fields):
         return "time limit"
     return "cancelled" if state in ("COMPLETING", "CANCELLED") else "unknown"
 

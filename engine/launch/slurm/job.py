@@ -103,7 +103,7 @@ def take(paths: SubmissionPaths, environment: Mapping[str, str]) -> tuple[Attemp
     if earlier:
         _wait_for_end_of(earlier[-1])
     descriptor = take_lock(store, run, patience_seconds=_TIDY_SECONDS)
-    if record.restarts:  # it may have got further since the job was submitted
+    if earlier and record.resumed_from_step is None:  # else whoever submitted it has said where it goes on from
         choice = choose(run)
         step = choice.checkpoint.step if choice.checkpoint else 0
         folder = choice.checkpoint.folder.name if choice.checkpoint else None
@@ -229,8 +229,8 @@ class JobSupervisor(Supervisor):
             return record
         if final is None and code == -signal.SIGKILL and record.rung is None and memory_kills() > self.memory_kills:
             return replace(record, job_cause="out of memory")
-        fields = commands.show(os.environ.get("SLURM_JOB_ID", ""))
         launch = self.launch
+        fields = commands.show(self._job())
         cause = commands.cause_of_end(fields, launch.restarts if launch is not None else 0)
         record = replace(record, job_cause=cause)
         if cause == "requeued":
@@ -246,19 +246,22 @@ class JobSupervisor(Supervisor):
 
     def leave(self, record: ExitRecord) -> NoReturn:
         """Put the job back into the queue, or let the study that it belongs to go on."""
-        job = os.environ.get("SLURM_JOB_ID", "")
         if self.requeue:
             print(f"heats: preempted ({record.job_cause}); the job goes back into the queue", flush=True)
             try:
-                commands.requeue(job)
+                commands.requeue(self._job())
             except MachineError as error:
                 print(f"heats: {error}", file=sys.stderr, flush=True)
                 with contextlib.suppress(HeatsError, OSError):
                     write_exit(self.attempt.exit, replace(record, requeued=False, error=str(error)))
-        elif not record.requeued and record.job_cause != "cancelled":
+        elif not (record.requeued or self.superseded or record.job_cause == "cancelled"):
             advance(self.run.folder.parent)
         well = record.requeued or self._last_word() in ("finished", "stopped")
         os._exit(0 if well else 1)
+
+    def _job(self) -> str:
+        """The job's number; within an array never its own, which for one of them is that of the whole array."""
+        return (self.launch.job if self.launch is not None else None) or ""
 
     def _last_word(self) -> str | None:
         events, _ = read_events(self.attempt.events)

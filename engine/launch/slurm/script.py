@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.launch.slurm.profiles import Profile, time_seconds
 from engine.store.paths import program
+from engine.store.slurm_poll import JOB_PREFIX
 from engine.store.submission import SubmissionPaths
 
 MOST_IN_ARRAY = 1000
@@ -32,7 +33,7 @@ class Job:
 def new_name(what: str) -> str:
     """A job's name that no other job has, and that says what it is."""
     words = re.sub(r"[^\w.-]+", "-", what, flags=re.ASCII).strip("-")[:40]
-    return f"heats-{words or 'run'}-{secrets.token_hex(4)}"
+    return f"{JOB_PREFIX}{words or 'run'}-{secrets.token_hex(4)}"
 
 
 def script(job: Job) -> str:

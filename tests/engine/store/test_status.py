@@ -189,6 +189,14 @@ JOBS = [
         launch=CLUSTER,
     ),
     Row(
+        "preempted, and SLURM wouldn't have it back",
+        {"final_event": event("preempted"), "exit": ExitRecord(NOW - 40, 75, job_cause="running", error="no requeue")},
+        State.PREEMPTED,
+        ("preempted at step 70; no requeue",),
+        NOW - 50,
+        launch=CLUSTER,
+    ),
+    Row(
         "scancel from outside, after which it saved",
         {"final_event": event("preempted"), "exit": ExitRecord(NOW - 40, 75, job_cause="cancelled")},
         State.STOPPED,

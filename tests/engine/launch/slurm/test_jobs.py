@@ -20,7 +20,7 @@ from engine.store.paths import RunPaths, open_store
 from engine.store.records import read_exit
 from engine.store.status import State
 from engine.study.cells import counts, find_cells
-from engine.study.run import Where, advance, begin, stop_study
+from engine.study.run import Where, advance, begin, stop_study, where_of
 from engine.study.spec import Study
 from tests.engine.study.studies import write_study
 from tests.slurm_cluster import Cluster
@@ -40,6 +40,7 @@ def weights(run: RunPaths) -> bytes:
     return (chosen.folder / FILES[0]).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_job_trains_and_is_preempted_and_comes_back_and_ends_with_the_bits_of_an_undisturbed_run(
     cluster: Cluster, store_root: Path, tmp_path: Path
 ) -> None:
@@ -71,13 +72,36 @@ def test_a_job_trains_and_is_preempted_and_comes_back_and_ends_with_the_bits_of_
     assert weights(run) == weights(undisturbed)
 
 
+@pytest.mark.slow
+def test_a_job_of_an_array_that_goes_back_into_the_queue_leaves_the_others_training(
+    cluster: Cluster, store_root: Path
+) -> None:
+    requests = [LaunchRequest("multiplication", ENDLESS, seed=seed, backend="slurm") for seed in range(2)]
+    runs = [started.run for started in submit_all(store_root, requests).started]
+    for run in runs:
+        wait_for_step(run, 3)
+    array = (launched(runs[0]).job or "").partition("_")[0]
+    # The last of an array to begin has the number of the array itself.
+    ids = dict(line.split() for line in cluster.do("squeue", "--noheader", "--array", "--format=%i %A").splitlines())
+    (of_array,) = [job for job, number in ids.items() if number == array]
+    (back,), (other,) = ([run for run in runs if (launched(run).job == of_array) is is_it] for is_it in (True, False))
+    cluster.do("scancel", "--batch", "--signal=USR2", of_array)
+    wait_until(lambda: f"requeued: job {of_array} waits" in look(back).reason)
+    assert (look(other).status, look(other).attempts) == (State.RUNNING, 1)
+    for run in runs:
+        stop(run)
+    wait_for_state(back, State.STOPPED)
+    wait_for_state(other, State.STOPPED)
+
+
+@pytest.mark.slow
 def test_a_job_that_slurm_preempts_saves_at_its_sigterm_and_comes_back_by_slurms_own_requeue(
     cluster: Cluster, store_root: Path
 ) -> None:
     run = submit(store_root, ENDLESS)
     wait_for_step(run, 3)
     job = launched(run).job or ""
-    urgent = cluster.do("sbatch", "--parsable", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300").strip()
+    urgent = cluster.fill()
     saved = wait_for_state(run, State.QUEUED)
     assert "preempted at step" in saved.reason
     ended = wait_until(lambda: read_exit(run.attempt(1).exit))
@@ -93,6 +117,7 @@ def test_a_job_that_slurm_preempts_saves_at_its_sigterm_and_comes_back_by_slurms
     wait_until(lambda: cluster.jobs()[job] == "COMPLETED")
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_loses_the_job_to_another_and_what_it_left_there_is_ended_before_that_trains(
     cluster: Cluster, store_root: Path
 ) -> None:
@@ -118,6 +143,7 @@ def test_a_node_that_dies_loses_the_job_to_another_and_what_it_left_there_is_end
     wait_for_state(run, State.STOPPED)
 
 
+@pytest.mark.slow
 def test_scancel_from_outside_is_told_and_neither_requeued_nor_called_a_failure(
     cluster: Cluster, store_root: Path
 ) -> None:
@@ -138,7 +164,7 @@ def test_scancel_from_outside_is_told_and_neither_requeued_nor_called_a_failure(
 
 
 def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluster, store_root: Path) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     run = submit(store_root)
     waiting = wait_until(lambda: look(run) if "waits: " in look(run).reason else None)
     assert waiting.status is State.QUEUED
@@ -153,10 +179,11 @@ def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluste
         stop(run)
 
 
+@pytest.mark.slow
 def test_two_hundred_jobs_that_wait_are_one_array_and_one_question(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     requests = [
         LaunchRequest("multiplication", TINY, seed=seed, backend="slurm", profile="small") for seed in range(200)
     ]
@@ -177,12 +204,13 @@ def test_two_hundred_jobs_that_wait_are_one_array_and_one_question(
     assert asked() == 1, "every process shares the answer"
 
 
+@pytest.mark.slow
 def test_a_controller_that_gives_no_answer_makes_no_run_dead_and_is_asked_ever_more_seldom(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = submit(store_root, ENDLESS)
     wait_for_step(run, 3)
-    cluster.do("sbatch", "-p", "urgent", "-w", "two", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill("--nodelist=two")
     waiting = submit(store_root, TINY, profile="big")
     wait_until(lambda: "waits" in look(waiting).reason)
     cluster.stop_controller()
@@ -207,7 +235,7 @@ def test_a_controller_that_gives_no_answer_makes_no_run_dead_and_is_asked_ever_m
 def test_whoever_dies_while_submitting_leaves_no_orphan_and_nothing_that_trains_twice(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     words = ("launch", "multiplication", "train.max_steps=1000000", "--backend", "slurm", "--profile", "small")
     with monkeypatch.context() as context:
         real = shutil.which("sbatch")
@@ -271,11 +299,13 @@ def test_a_study_is_one_array_and_its_last_job_writes_the_verdict_down(
 def test_a_study_that_waits_is_stopped_by_one_scancel_and_goes_on_as_jobs_when_it_is_run_again(
     cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.do("sbatch", "-p", "urgent", "-N2", "--exclusive", "--wrap", "sleep 300")
+    cluster.fill()
     study = write_study(tmp_path, seeds=[0, 1])
     begun = begin(store_root, study, where=Where("slurm", "small"))
     assert standings_of(store_root, study) == {"queued": 4}
     advance(open_store(store_root))
+    assert begin(store_root, study).queued == ()
+    assert where_of(open_store(store_root), study) == Where("slurm", "small"), "it goes on where it was begun"
     assert len(cluster.jobs("pending")) == 4, "nothing is submitted twice"
     cancelled = count_calls(tmp_path, monkeypatch, "scancel")
     dequeued, stopped = stop_study(open_store(store_root), study)

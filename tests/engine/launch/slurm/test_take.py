@@ -86,6 +86,19 @@ def test_an_attempt_that_was_claimed_and_never_begun_is_begun_by_the_next_start(
     assert (taken(paths, 2).attempt, taken(paths, 3).restarts) == (2, 3)
 
 
+def test_a_resume_from_a_chosen_step_begins_there_however_often_its_job_is_started_before(store: Store) -> None:
+    run = make_run(store)
+    add_attempt(run)
+    for step in (50, 90):
+        write_checkpoint(run, step)
+    paths = submitted(store, run)
+    attempt = run.attempts()[-1]
+    launch = read_launch(attempt.launch)
+    assert launch is not None
+    write_launch(attempt, replace(launch, resumed_from_step=50))
+    assert taken(paths, 2).resumed_from_step == 50
+
+
 def test_an_earlier_attempt_on_another_node_is_over_by_its_word_or_by_its_silence(store: Store) -> None:
     run = make_run(store)
     paths = submitted(store, run)

@@ -65,6 +65,7 @@ def test_silence_keeps_what_was_said_and_is_asked_about_ever_more_seldom() -> No
         ("JobState=COMPLETING Restarts=0 PreemptTime=None RunTime=00:00:09 TimeLimit=1-00:00:00", "cancelled"),
         ("JobState=COMPLETING Restarts=0 PreemptTime=2026-01-01T00:00:00", "preempted"),
         ("JobState=COMPLETING Restarts=0 PreemptTime=None RunTime=00:01:02 TimeLimit=00:01:00", "time limit"),
+        ("JobState=COMPLETING Reason=TimeLimit Restarts=0 RunTime=00:00:59 TimeLimit=00:01:00", "time limit"),
         ("JobState=CANCELLED Restarts=0", "cancelled"),
         ("", "unknown"),
     ],
