@@ -228,7 +228,8 @@ def _enqueue(study: Study, run: RunPaths) -> None:
     budget = study.spec.budget
     pruning = study.spec.search is not None and study.spec.search.prune != "none"
     queue.enqueue(
-        run, most=budget.max_parallel, stop_after=budget.stop_after_failures, prune_at_evaluations=pruning
+        run, most=budget.max_parallel, stop_after=budget.stop_after_failures, prune_at_evaluations=pruning,
+        slots=slots.needed(run),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from engine.store.paths import default_root
-from tui.cli.options import AsJson, Bell, Follow, Notify, Queue, RunsDir
+from tui.cli.options import AsJson, Bell, Follow, Notify, Procs, Queue, RunsDir
 from tui.cli.started import report_queued, report_started
 from tui.cli.terminal import print_json
 
@@ -28,6 +28,11 @@ def command(
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; may be repeated.")] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
+    procs: Procs = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option("--nodes", min=1, metavar="M", help="Machines with N processes each; see `heats join`."),
+    ] = None,
     queue: Queue = False,
     notify: Notify = None,
     follow: Follow = None,
@@ -40,7 +45,8 @@ def command(
 
     Every option of the task can be set as KEY=VALUE, such as train.max_steps=2000.
     """
-    values = read_values(task, config, overrides or [], seed)
+    places = {f"parallel.{key}": str(count) for key, count in (("procs", procs), ("nodes", nodes)) if count}
+    values = read_values(task, config, [*(overrides or []), *map("=".join, places.items())], seed)
     request = LaunchRequest(
         task=task, values=values, name=name, tags=tuple(tag or ()), note=note, seed=seed,
         command=("heats", *sys.argv[1:]), notify=notify,
