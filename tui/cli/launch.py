@@ -31,7 +31,7 @@ def command(
     procs: Procs = None,
     nodes: Annotated[
         int | None,
-        typer.Option("--nodes", min=1, metavar="M", help="Machines with N processes each; see `heats join`."),
+        typer.Option("--nodes", min=1, metavar="M", help="Machines, with N processes each."),
     ] = None,
     queue: Queue = False,
     notify: Notify = None,

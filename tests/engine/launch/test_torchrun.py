@@ -85,7 +85,7 @@ def test_what_processes_cannot_share_is_refused_in_one_sentence() -> None:
     for values, words in (
         (
             {"train.batch_size": 9, "parallel.procs": 2},
-            "train.batch_size (9) can't be divided evenly among 2 processes",
+            "(9) can't be divided evenly among 2 processes",
         ),
         ({"parallel.procs": 2, "parallel.kind": "fsdp", "precision.dtype": "fp16"}, "no loss scaler"),
         ({"parallel.procs": 2, "parallel.kind": "fsdp", "guard.share_every": 5}, "guard.share_every"),
