@@ -67,6 +67,8 @@ def train_attempt(
         checkpoint = _checkpoint(run, launch)
     except HeatsError as error:
         log.error("%s", error)
+        if ranks.several:
+            ranks.say("failed", str(error))  # the others wait to meet this one
         if events is not None:
             events.write("failed", start, error=str(error))
         return 1

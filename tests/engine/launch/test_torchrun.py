@@ -205,3 +205,17 @@ def test_leaving_at_once_and_the_death_of_torchrun_leave_nothing(store_root: Pat
     kill(launched(run).trainer_pid)
     wait_for_state(run, State.STOPPED, State.KILLED)
     nothing_is_left(pids)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_machines_waits_for_the_other_to_join(store_root: Path) -> None:
+    values = TINY | {"parallel.nodes": 2, "train.max_steps": 8}
+    run = start(store_root, values).run
+    joined = heats("join", run.id, store=store_root)
+    assert joined.returncode == 0, joined.stderr
+    wait_for_state(run, State.FINISHED)
+    assert launched(run).processes == 2
+    again = heats("join", run.id, store=store_root)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") <= 2
+    assert "it is not running: it is finished" in again.stderr
