@@ -67,7 +67,7 @@ class Ranks:
         self.size = size
         self.local_rank = local_rank
         self.parting = False
-        """Set at the end of training: from then on a process that has gone has not died."""
+        """Set once this process ends: from then on others that have gone are of no concern."""
         self.met = size == 1
         """Whether all have found each other."""
         self._peers: list[Peer] = []

@@ -50,7 +50,7 @@ class Vigil:
         found = self._ranks.trouble()
         if found is not None:
             return found.sentence()
-        if self._ranks.met or self._control.ending is None or self._control.asked:
+        if self._ranks.parting or self._ranks.met or self._control.ending is None or self._control.asked:
             return None
         # Torchrun ends the others when one dies; whoever waits for that one to come doesn't hear it.
         return "it was told to end before all its processes had met; one of them may have died at its start"
