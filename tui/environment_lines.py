@@ -57,6 +57,9 @@ def read_environment(run: RunPaths, attempt: int | None) -> Environment:
             pairs.append(("resumed from", f"step {launch.resumed_from_step:,}"))
         pairs += [("working folder", launch.folder or "-"), ("command", shlex.join(launch.command) or "-")]
         pairs += [("pids", f"supervisor {launch.supervisor_pid or '-'}, trainer {launch.trainer_pid or '-'}")]
+        if launch.processes > 1:
+            each = f" on {launch.nodes} machines" if launch.nodes > 1 else ""
+            pairs.append(("processes", f"{launch.processes}{each}, under torchrun"))
         pairs += [(f"${name}", str(value)) for name, value in launch.environment.items()]
     pairs.append(("Code", ""))
     lines = patch.count("\n")

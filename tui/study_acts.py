@@ -192,6 +192,7 @@ def run_study(root: Path, source: Source, redo: Sequence[str] = (), *, go_on: bo
 
 def _queue_stopped(store: Store, study: Study) -> int:
     """Queue the stopped runs of a study, to go on from their checkpoints; how many."""
+    from engine.launch import slots
     from engine.store import queue
     from engine.study.cells import find_cells
 
@@ -204,7 +205,7 @@ def _queue_stopped(store: Store, study: Study) -> int:
         for run in stopped:
             queue.enqueue(
                 run, most=budget.max_parallel, stop_after=budget.stop_after_failures,
-                prune_at_evaluations=search is not None and search.prune != "none",
+                prune_at_evaluations=search is not None and search.prune != "none", slots=slots.needed(run),
             )  # fmt: skip
     return len(stopped)
 

@@ -271,6 +271,11 @@ class RunConfig(Section):
         return None
 
     @property
+    def procs(self) -> int:
+        """How many processes train together on one machine."""
+        return 1
+
+    @property
     def best_mode(self) -> Literal["min", "max"]:
         """Whether less or more of the metric that decides which checkpoint is best is better."""
         return "min"
@@ -320,6 +325,11 @@ class TaskConfig(RunConfig):
     def total_steps(self) -> int | None:
         """Optimizer steps over the whole run."""
         return self.train.max_steps
+
+    @property
+    def procs(self) -> int:
+        """As the options say."""
+        return self.parallel.procs
 
     @property
     def best_mode(self) -> Literal["min", "max"]:

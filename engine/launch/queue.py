@@ -34,6 +34,8 @@ class Waiting:
     why: str
     for_person: bool = False
     """Whether it starts only once a person does something."""
+    for_slot: bool = False
+    """Whether it starts once there are enough free slots."""
 
 
 def plan(
@@ -65,7 +67,7 @@ def plan(
         act: Literal["start", "wait"] = "wait"
         ended_badly = [other for other in entry.after if other in runs and _ended_badly(runs[other])]
         open_runs = [other for other in entry.after if other not in runs or runs[other].status is not State.FINISHED]
-        for_person = False
+        for_person = for_slot = False
         if entry.host != this_host:
             why = f"it was queued on {entry.host}"
         elif state.paused:
@@ -78,13 +80,16 @@ def plan(
             why, for_person = str(halted[study]), True
         elif study is not None and entry.most is not None and live.get(study, 0) >= entry.most:
             why = f"{live[study]} runs of {study} are live, which is its most"
-        elif free_slots <= 0:
-            why = _NO_SLOT
+        elif free_slots < entry.slots:
+            why, for_slot = _NO_SLOT, True
+            if entry.slots > 1:
+                why = f"it needs {entry.slots} slots of this machine, {max(0, free_slots)} are free"
+                free_slots = 0  # those behind it that need fewer would keep it waiting forever
         else:
             act, why = "start", "it may start"
-            free_slots -= 1
+            free_slots -= entry.slots
             live[study] = live.get(study, 0) + 1
-        found.append(Waiting(run_id, entry, study, act, why, for_person))
+        found.append(Waiting(run_id, entry, study, act, why, for_person, for_slot))
     return found
 
 
@@ -155,6 +160,23 @@ def _state(store: Store) -> QueueState:
     return state
 
 
+def refuse_what_never_fits(processes: int) -> None:
+    """Make sure that a run could ever start here.
+
+    Args:
+        processes: how many of it there will be on this machine.
+
+    Raises:
+        HeatsError: there are fewer slots than that.
+    """
+    there = len(slots.machine_slots())
+    if processes > there:
+        raise HeatsError(
+            f"it needs {processes} slots, one a process, and this machine has {there}",
+            remedy="set parallel.procs lower, HEATS_SLOTS higher, or start it without the queue",
+        )
+
+
 def advance(store: Store) -> list[actions.Started]:
     """Start whatever may run now. Any number of processes may call this at any time; what can't start stays queued.
 
@@ -178,7 +200,7 @@ def advance(store: Store) -> list[actions.Started]:
             ready = [item for item in plans if item.act == "start" and item.run not in refused]
             if not ready:
                 # Whoever frees a slot may be a run of another store: it must know that somebody waits here.
-                slots.note_waiting(store.id, store.root, any(item.why == _NO_SLOT for item in plans))
+                slots.note_waiting(store.id, store.root, any(item.for_slot for item in plans))
                 return started
             try:
                 found = _start(store, ready[0])
@@ -196,7 +218,7 @@ def _start(store: Store, item: Waiting) -> actions.Started | None:
     """Claim a slot and start one run in it; None where no slot was free after all."""
     run = store.run(item.run)
     path = lock.lock_path(store.id, run.id)
-    return actions.start_queued(run, lambda: slots.claim(store.id, run.id, path, time.time()))
+    return actions.start_queued(run, lambda: slots.claim(store.id, run.id, path, time.time(), count=item.entry.slots))
 
 
 def _note_refusal(store: Store, item: Waiting, error: HeatsError) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from engine.errors import HeatsError
 from engine.store import lock
 from engine.store.files import read_json, write_json
+from engine.store.paths import RunPaths
 from engine.store.records import from_fields
 
 _ENVIRONMENT = "HEATS_SLOTS"
@@ -23,7 +24,10 @@ _ENVIRONMENT = "HEATS_SLOTS"
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one run: a GPU (`device` is its UUID), or `cores` CPU cores."""
+    """Room for a process: a GPU (`device` is its UUID), or `cores` CPU cores.
+
+    Of several for one run, name and device are lists with commas.
+    """
 
     name: str
     device: str | None = None
@@ -63,6 +67,17 @@ def machine_slots() -> list[Slot]:
         return [Slot(f"gpu{index}", device, max(1, cores // len(chosen))) for index, device in enumerate(chosen)]
     count = int(given) if given else cores
     return [Slot(f"cpu{index}", None, max(1, cores // count)) for index in range(count)]
+
+
+def needed(run: RunPaths) -> int:
+    """How many slots a run takes: one a process on this machine.
+
+    Raises:
+        HeatsError: its config is damaged.
+    """
+    from engine.store.stored_config import effective_config
+
+    return effective_config(run).procs
 
 
 def _gpus() -> list[str]:
@@ -117,14 +132,17 @@ def _read(folder: Path) -> list[Claim]:
     return found
 
 
-def claim(store_id: str, run_id: str, lock_path: Path, now: float, slots: list[Slot] | None = None) -> Slot | None:
-    """Claim a free slot for a run whose lock the caller holds already; None when all are taken.
+def claim(
+    store_id: str, run_id: str, lock_path: Path, now: float, slots: list[Slot] | None = None, count: int = 1
+) -> Slot | None:
+    """Claim free slots for a run whose lock the caller holds already; None when there are too few.
 
     Args:
         store_id, run_id: whose slot it becomes.
         lock_path: the run's lock: the claim holds as long as the lock.
         now: seconds since 1970.
         slots: which there are; by default those of this machine.
+        count: how many; one a process.
     """
     offered = machine_slots() if slots is None else slots
     with _alone() as folder:
@@ -135,18 +153,26 @@ def claim(store_id: str, run_id: str, lock_path: Path, now: float, slots: list[S
                 taken.add(found.slot)
             else:
                 (folder / f"{found.slot}.json").unlink(missing_ok=True)
-        for slot in offered:
-            if slot.name not in taken:
-                record = Claim(slot.name, store_id, run_id, str(lock_path), now)
-                write_json(folder / f"{slot.name}.json", asdict(record))
-                return slot
-    return None
+        chosen = [slot for slot in offered if slot.name not in taken][:count]
+        if len(chosen) < count:
+            return None
+        for slot in chosen:
+            record = Claim(slot.name, store_id, run_id, str(lock_path), now)
+            write_json(folder / f"{slot.name}.json", asdict(record))
+    return _together(chosen)
+
+
+def _together(chosen: list[Slot]) -> Slot:
+    devices = [slot.device for slot in chosen if slot.device]
+    names = ",".join(slot.name for slot in chosen)
+    return Slot(names, ",".join(devices) or None, min(slot.cores for slot in chosen))
 
 
 def release(slot: Slot) -> None:
     """Give a slot back before its run could start."""
     with _alone() as folder:
-        (folder / f"{slot.name}.json").unlink(missing_ok=True)
+        for name in slot.name.split(","):
+            (folder / f"{name}.json").unlink(missing_ok=True)
 
 
 def note_waiting(store_id: str, root: Path, waits: bool) -> None:

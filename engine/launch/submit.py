@@ -78,12 +78,14 @@ def _enqueue(root: Path, requests: Sequence[LaunchRequest]) -> Submitted:
             "a run that waits in the queue can't be given a command to notify", remedy="set HEATS_NOTIFY instead"
         )
     configs = [_config(request) for request in requests]
+    for config in configs:
+        launch_queue.refuse_what_never_fits(config.procs)
     store = create_store(root)
     launch_queue.open_queue(store)
     runs = []
     for request, config in zip(requests, configs, strict=True):
         run = actions.make_run(store, request, config)
-        enqueue(run)
+        enqueue(run, slots=config.procs)
         runs.append(run)
     started = [item for item in launch_queue.advance(store) if item.run.id in {run.id for run in runs}]
     begun = {item.run.id for item in started}

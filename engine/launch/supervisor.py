@@ -125,7 +125,7 @@ class Supervisor:
                 stderr=output,
                 start_new_session=True,
                 pass_fds=(self.lock_descriptor,),
-                env=_environment(self.run.id, self.attempt.number, self.launch),
+                env=trainer_environment(self.run.id, self.attempt.number, self.launch),
             )
         except OSError as error:
             write_exit(self.attempt.exit, ExitRecord(time.time(), error=f"the trainer can't be started: {error}"))
@@ -178,8 +178,14 @@ class Supervisor:
         if rung is Rung.KILL:
             for pid in [*self._below(), self.trainer.pid]:
                 _signal(pid, signal.SIGKILL)
-        elif not self._tell(signal.SIGTERM) and rung is Rung.LEAVE:
+        elif not self._tell(signal.SIGTERM) and (rung is Rung.LEAVE or self._waits_for_machines()):
             _signal(self.trainer.pid, signal.SIGTERM)
+
+    def _waits_for_machines(self) -> bool:
+        """Whether torchrun hasn't begun because other machines are still to join."""
+        assert self.trainer is not None
+        assert self.launch is not None
+        return self.launch.nodes > 1 and not host.children().get(self.trainer.pid)
 
     def _tell(self, number: int) -> bool:
         """Pass a signal on to the trainer; whether anybody was there to hear it.
@@ -367,7 +373,8 @@ def _become_subreaper() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _environment(run_id: str, attempt: int, launch: LaunchRecord) -> dict[str, str]:
+def trainer_environment(run_id: str, attempt: int, launch: LaunchRecord) -> dict[str, str]:
+    """The variables that an attempt's trainer is given."""
     environment = dict(os.environ) | {name: str(value) for name, value in launch.environment.items()}
     code = launch.code
     if code is not None:  # before what is installed

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.store.paths import program
+from engine.errors import HeatsError
+from engine.store.paths import RunPaths, program
+from engine.store.records import LaunchRecord, read_launch
 
 if TYPE_CHECKING:  # pydantic takes a while to load
     from engine.config.sections import RunConfig
 
 _SIGNALS = "SIGTERM,SIGINT,SIGUSR1,SIGUSR2"
 _SPARE_SECONDS = 30
+_ENDPOINT = "--rdzv-endpoint="
+_PLACE = re.compile(r"[\w.:\[\]-]+:[0-9]{1,5}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ def of_config(config: RunConfig) -> Processes:
     options = getattr(config, "parallel", None)
     if options is None:
         return Processes()
-    endpoint = f"{socket.getfqdn()}:{_free_port()}" if options.nodes > 1 else None
+    endpoint = f"{socket.gethostname()}:{_free_port()}" if options.nodes > 1 else None
     return Processes(options.procs, options.nodes, endpoint)
 
 
@@ -63,7 +69,7 @@ def command_of(
     where = ["--standalone"]
     if processes.nodes > 1:
         assert processes.endpoint is not None, "several machines must know where to meet"
-        where = ["--rdzv-backend=c10d", f"--rdzv-endpoint={processes.endpoint}", f"--rdzv-id={meeting}"]
+        where = ["--rdzv-backend=c10d", f"{_ENDPOINT}{processes.endpoint}", f"--rdzv-id={meeting}"]
     return (
         *program("torch.distributed.run"),
         f"--nnodes={processes.nodes}",
@@ -75,3 +81,54 @@ def command_of(
         "--no-python",  # torchrun's own way of starting Python lets the working folder decide which code trains
         *trainer,
     )
+
+
+def trainer_command(
+    run: RunPaths, attempt: int, processes: Processes, *, grace_seconds: float, words: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """What trains an attempt of one of our engine's runs.
+
+    Args:
+        run, attempt: which.
+        processes: how many, and where.
+        grace_seconds: how long a stop may wait for the last checkpoint.
+        words: further words for the trainer.
+    """
+    trainer = (*program("engine.train"), str(run.folder), "--attempt", str(attempt), *words)
+    return command_of(trainer, processes, meeting=f"{run.id}-{attempt}", grace_seconds=grace_seconds)
+
+
+@dataclass(frozen=True)
+class Joining:
+    """What another machine does to take part in an attempt."""
+
+    launch: LaunchRecord
+    processes: Processes
+    command: tuple[str, ...]
+
+
+def plan_joining(run: RunPaths) -> Joining:
+    """How this machine takes part in a run's newest attempt. Nothing is started.
+
+    The command is made anew from where the machines meet: a folder from elsewhere must not bring commands with it.
+
+    Raises:
+        HeatsError: the attempt is over, or is of one machine.
+    """
+    from engine.store.evidence import gather
+    from engine.store.hold import may_live
+    from engine.store.status import decide
+
+    attempts = run.attempts()
+    launch = read_launch(attempts[-1].launch) if attempts else None
+    if launch is None or launch.nodes == 1:
+        raise HeatsError("it trains on one machine", place=run.id, remedy="launch it with --nodes M")
+    status = decide(gather(run, attempts[-1]))
+    if not may_live(status):
+        raise HeatsError(f"it is not running: it is {status.state} ({status.reason})", place=run.id)
+    endpoint = next((word for word in launch.command if word.startswith(_ENDPOINT)), "").removeprefix(_ENDPOINT)
+    if _PLACE.fullmatch(endpoint) is None:
+        raise HeatsError("its launch.json doesn't say where its machines meet", place=run.id)
+    processes = Processes(max(1, launch.processes // launch.nodes), launch.nodes, endpoint)
+    command = trainer_command(run, launch.attempt, processes, grace_seconds=launch.grace_seconds)
+    return Joining(launch, processes, command)

@@ -11,7 +11,7 @@ from engine.store.checkpoints import MODEL, OPTIMIZER, STATE, tensor_names
 from engine.store.files import read_json
 from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths
-from engine.store.shards import spread_tensors, tensor_files
+from engine.store.shards import is_shard, spread_tensors, tensor_files
 
 
 def checkpoint_differences(first: Path, second: Path) -> list[str]:
@@ -36,7 +36,7 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def _differences_of(first: Path, second: Path, name: str) -> list[str]:
     files = tensor_files(first, name), tensor_files(second, name)
-    if files == ([first / name], [second / name]):
+    if not any(is_shard(path.name) for path in (*files[0], *files[1])):
         return _tensor_differences(first / name, second / name)
     tensors = spread_tensors(files[0]), spread_tensors(files[1])
     found = [f"only one has {missing}" for missing in sorted(tensors[0].keys() ^ tensors[1].keys())]

@@ -35,6 +35,8 @@ class Entry:
     stop_after: int = 3
     prune_at_evaluations: bool = False
     """Whether its search wants to look at each of its evaluations, to end it if it does badly."""
+    slots: int = 1
+    """How many slots it needs: one a process."""
     refused: str = ""
     """Why it could not be started, when that was tried."""
     schema: int = 1
@@ -60,6 +62,7 @@ def enqueue(
     stop_after: int = 3,
     prune_at_evaluations: bool = False,
     order: float | None = None,
+    slots: int = 1,
 ) -> Entry:
     """Put a run at the end of the queue, or at a place.
 
@@ -70,6 +73,7 @@ def enqueue(
     entry = Entry(
         queued=now, order=now if order is None else order, host=host.host_name(), attempts=len(run.attempts()),
         after=after, most=most, stop_after=stop_after, prune_at_evaluations=prune_at_evaluations,
+        slots=slots,
     )  # fmt: skip
     rewrite(run, entry)
     return entry

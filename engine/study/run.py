@@ -309,7 +309,8 @@ def _begun_in(store: Store, study: Study) -> Path | None:
 def _enqueue(study: Study, run: RunPaths) -> None:
     budget = study.spec.budget
     queue.enqueue(
-        run, most=budget.max_parallel, stop_after=budget.stop_after_failures, prune_at_evaluations=_prunes(study)
+        run, most=budget.max_parallel, stop_after=budget.stop_after_failures, prune_at_evaluations=_prunes(study),
+        slots=slots.needed(run),
     )  # fmt: skip
 
 

@@ -14,11 +14,13 @@ from engine.config.resolve import config_hash, dump_yaml, resolve
 from engine.config.sections import TaskConfig
 from engine.config.tasks import training_class
 from engine.errors import HeatsError, MachineError
+from engine.launch.torchrun import of_config, trainer_command
 from engine.store.checkpoints import choose, folder_name
 from engine.store.compare import checkpoint_differences, metric_differences
 from engine.store.create import claim_attempt, create_run
-from engine.store.paths import RunPaths, create_store, program
+from engine.store.paths import RunPaths, create_store
 from engine.store.records import LaunchRecord, write_launch
+from engine.store.stored_config import effective_config
 
 SMALL: dict[str, Any] = {
     "model.d_model": 32,
@@ -116,7 +118,8 @@ def start_trainer(run: RunPaths, *words: str) -> subprocess.Popen[str]:
         resumed_from_checkpoint=chosen.folder.name if chosen else None,
     )
     write_launch(attempt, record)
-    command = [*program("engine.train"), str(run.folder), "--attempt", str(attempt.number), *words]
+    config = effective_config(run)
+    command = trainer_command(run, attempt.number, of_config(config), grace_seconds=60, words=words)
     environment = {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from engine.config.resolve import config_hash, dump_yaml
 from engine.config.tasks import package_folder
 from engine.errors import HeatsError, MachineError
+from engine.launch.torchrun import of_config, trainer_command
 from engine.store import host
 from engine.store.checkpoints import MODEL, OPTIMIZER, STATE, Checkpoint, folder_name, scan
 from engine.store.code import code_state
@@ -30,7 +31,7 @@ from engine.store.compare import checkpoint_differences
 from engine.store.create import claim_attempt, create_run
 from engine.store.diff import compare_code, setting_changes
 from engine.store.metrics import JsonLinesTail
-from engine.store.paths import RunPaths, create_store, program
+from engine.store.paths import RunPaths, create_store
 from engine.store.provenance import Change, Provenance, environment, environment_changes, recorded
 from engine.store.records import LaunchRecord, write_launch
 from engine.store.series_diff import compare_histories
@@ -154,12 +155,16 @@ def _train(stretch: Stretch, scratch: RunPaths) -> float:
         accept_settings=True,
     )  # fmt: skip
     write_launch(attempt, record)
-    command = [*program("engine.train"), str(scratch.folder), "--attempt", str(attempt.number)]
+    processes = of_config(stretch.config)
+    if processes.nodes > 1:
+        raise HeatsError("it was trained on several machines, which can't be repeated on one", place=stretch.run.id)
+    command = trainer_command(
+        scratch, attempt.number, processes, grace_seconds=0, words=["--stop-at", str(stretch.last_step)]
+    )
     began = time.monotonic()
     with open(attempt.output, "wb") as output:
         process = subprocess.Popen(
-            [*command, "--stop-at", str(stretch.last_step)], stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, cwd=_working_folder(launch),
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=_working_folder(launch),
             env=_trainer_environment(launch, stretch.run.folder.parent),
         )  # fmt: skip
         try:
@@ -171,7 +176,8 @@ def _train(stretch: Stretch, scratch: RunPaths) -> float:
                 if steps:
                     _say({"step": max(steps)})
         finally:
-            process.kill()
+            # Torchrun passes a SIGTERM on to its processes; killed, it would leave them behind.
+            process.kill() if processes.world_size == 1 else process.terminate()
             process.wait()
     if process.returncode:
         last = attempt.output.read_text(errors="replace").strip().splitlines()
@@ -187,10 +193,12 @@ def _trainer_environment(launch: LaunchRecord | None, store: Path) -> dict[str, 
     code = _code_folder(launch)
     if code is not None:
         places.insert(0, str(code))
+    given = launch.environment.get("OMP_NUM_THREADS") if launch is not None and launch.processes > 1 else None
+    threads = {"OMP_NUM_THREADS": str(given)} if given is not None else {}  # torchrun would make it another number
     defaults = {"PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     # The scratch run lies in a store of its own; what a task takes from other runs is in the original's.
     shared = {"PYTHONPATH": os.pathsep.join(places), "HEATS_RUNS_DIR": str(store)}
-    return defaults | os.environ | shared
+    return defaults | os.environ | threads | shared
 
 
 def _code_folder(launch: LaunchRecord | None) -> Path | None:

@@ -68,6 +68,8 @@ def train_attempt(
         checkpoint = _checkpoint(run, launch)
     except HeatsError as error:
         log.error("%s", error)
+        if ranks.several:
+            ranks.say("failed", str(error))  # the others wait to meet this one
         if events is not None:
             events.write("failed", start, error=str(error))
         return 1
@@ -107,6 +109,7 @@ def train_attempt(
 def _leave(ranks: Ranks, recorder: Recorder, start: int) -> int:
     if ranks.several:
         ranks.say("left")
+        ranks.parting = True
     log.info("leaving at once, as asked")
     recorder.abandon()
     recorder.end("stopped", recorder.last_step or start, reason="left at once, without a last checkpoint")
@@ -118,6 +121,7 @@ def _fail(ranks: Ranks, recorder: Recorder, start: int, sentence: str, trace: st
     if ranks.several:
         recorder.control.seal()  # what torchrun sends now mustn't interrupt
         word = ranks.say_failed(sentence, trace)
+        ranks.parting = True
         if word.word == LEFT:
             return _leave(ranks, recorder, start)
         sentence, trace = word.sentence(alone=word.error == sentence), word.traceback

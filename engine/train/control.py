@@ -40,6 +40,8 @@ class Control:
         self._attempt = attempt
         self.ending: Ending | None = None
         self.save_now = False
+        self.asked = False
+        """Whether a person's request to stop has been seen."""
         self._may_leave = True
         self._signalled = False
         self._takes_requests = rank in (None, 0)  # a wish to save is taken by whoever sees it
@@ -64,8 +66,9 @@ class Control:
     def look(self) -> None:
         """Look for request files; called now and then from the metrics thread, never in a step."""
         request = read_stop(self._run)
-        if request is not None and request.attempt == self._attempt and self.ending is None:
-            self.ending = "stopped"
+        if request is not None and request.attempt == self._attempt:
+            self.asked = True
+            self.ending = self.ending or "stopped"
         if self._takes_requests and take_checkpoint_request(self._run.requests):
             self.save_now = True
         if self._keeper is not None and os.getppid() != self._keeper and self.ending is None:

@@ -67,7 +67,9 @@ class Ranks:
         self.size = size
         self.local_rank = local_rank
         self.parting = False
-        """Set at the end of training: from then on a process that has gone has not died."""
+        """Set once this process ends: from then on others that have gone are of no concern."""
+        self.met = size == 1
+        """Whether all have found each other."""
         self._peers: list[Peer] = []
         self.control_group: Any = None
         """The process group of small things, on CPUs by gloo."""
@@ -107,6 +109,7 @@ class Ranks:
         me = Peer(self.rank, host.host_name(), host.boot_id(), os.getpid(), host.start_ticks(os.getpid()))
         found = self.gather((me, device.type))
         self._peers = [peer for peer, _ in found if peer.rank != self.rank]
+        self.met = True
         kinds = sorted({kind for _, kind in found})
         if len(kinds) > 1:
             raise HeatsError(
@@ -295,7 +298,8 @@ def from_environment(attempt: AttemptPaths) -> Ranks:
     """This process's place as torchrun tells it; alone where it tells nothing."""
     try:
         size = int(os.environ.get("WORLD_SIZE", "1"))
-        if size > 1:
+        # Some machines set sizes and ranks for everybody; only torchrun gives its processes this.
+        if size > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
             return Ranks(attempt, int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
     except (KeyError, ValueError):
         pass

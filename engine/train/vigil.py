@@ -45,19 +45,29 @@ class Vigil:
         if self._thread.is_alive():
             self._thread.join()
 
+    def _trouble(self) -> str | None:
+        """Why training can't go on, if it can't."""
+        found = self._ranks.trouble()
+        if found is not None:
+            return found.sentence()
+        if self._ranks.parting or self._ranks.met or self._control.ending is None or self._control.asked:
+            return None
+        # Torchrun ends the others when one dies; whoever waits for that one to come doesn't hear it.
+        return "it was told to end before all its processes had met; one of them may have died at its start"
+
     def _work(self) -> None:
         since: float | None = None
         while not self._ending.wait(_LOOK_SECONDS):
             if isinstance(self._recorder, Follower):
                 self._control.look()
-            found = self._ranks.trouble()
-            if found is None:
+            reason = self._trouble()
+            if reason is None:
+                since = None
                 continue
             since = time.monotonic() if since is None else since
             if time.monotonic() - since < _PATIENCE_SECONDS or self._ending.is_set():
                 continue
             # The training thread should have noticed long ago: it is stuck in a collective.
-            reason = found.sentence()
             log.error("%s", reason)
             self._ranks.say("failed", reason, secondary=True)
             self._recorder.abandon()

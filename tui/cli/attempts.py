@@ -24,6 +24,8 @@ class AttemptView:
     host: str | None
     overrides: dict[str, Any]
     """Options changed with this attempt: `{key: {"from": ..., "to": ...}}`."""
+    processes: int = 1
+    """How many trained together."""
 
     def to_json(self) -> dict[str, Any]:
         """The stable public form."""
@@ -36,6 +38,7 @@ class AttemptView:
             "ended": self.ended,
             "host": self.host,
             "overrides": self.overrides,
+            "processes": self.processes,
         }
 
 
@@ -61,6 +64,7 @@ def _view(attempt: AttemptPaths, newest: RunSummary | None) -> AttemptView:
         ended=ended,
         host=launch.host if launch else None,
         overrides=launch.overrides if launch else {},
+        processes=launch.processes if launch else 1,
     )
 
 

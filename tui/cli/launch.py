@@ -14,7 +14,7 @@ import typer
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, launch
 from engine.store.paths import default_root
-from tui.cli.options import AsJson, BackendOption, Bell, Follow, Notify, Profile, Queue, RunsDir, check_backend
+from tui.cli.options import AsJson, BackendOption, Bell, Follow, Notify, Procs, Profile, Queue, RunsDir, check_backend
 from tui.cli.started import report_queued, report_started
 from tui.cli.terminal import print_json, safe
 
@@ -38,6 +38,11 @@ def command(
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; may be repeated.")] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A note to yourself.")] = "",
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Short for seed=N.")] = None,
+    procs: Procs = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option("--nodes", min=1, metavar="M", help="Machines, with N processes each."),
+    ] = None,
     queue: Queue = False,
     backend: BackendOption = "local",
     profile: Profile = None,
@@ -54,7 +59,8 @@ def command(
     Any script of your own: heats launch exec -- python train.py --lr 3e-4
     """
     check_backend(backend, profile, queue)
-    values = read_values(task, config, own_command(task, overrides or []), seed)
+    places = {f"parallel.{key}": str(count) for key, count in (("procs", procs), ("nodes", nodes)) if count}
+    values = read_values(task, config, [*own_command(task, overrides or []), *map("=".join, places.items())], seed)
     request = LaunchRequest(
         task=task, values=values, name=name, tags=tuple(tag or ()), note=note, seed=seed,
         command=("heats", *sys.argv[1:]), notify=notify, backend=backend, profile=profile,

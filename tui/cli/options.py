@@ -35,6 +35,10 @@ Notify = Annotated[
         help="Run this at each new alert and when the run ends; else HEATS_NOTIFY. `heats notify` shows examples.",
     ),
 ]  # fmt: skip
+Procs = Annotated[
+    int | None,
+    typer.Option("--procs", min=1, metavar="N", help="Processes (short for parallel.procs=N); several by torchrun."),
+]
 Queue = Annotated[bool, typer.Option("--queue", help="Start when a slot of this machine is free; see `heats queue`.")]
 Backend = Literal["local", "slurm"]
 BackendOption = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.launch.actions import resume
-from tui.cli.options import AsJson, Backend, Bell, Follow, Notify, Profile, RunName, RunsDir, the_run
+from tui.cli.options import AsJson, Backend, Bell, Follow, Notify, Procs, Profile, RunName, RunsDir, the_run
 from tui.cli.started import report_started
 
 
@@ -19,6 +19,7 @@ def command(
     from_step: Annotated[
         int | None, typer.Option("--from", min=0, metavar="STEP", help="The checkpoint to go on from; else the newest.")
     ] = None,
+    procs: Procs = None,
     accept_settings: Annotated[
         bool, typer.Option("--accept-settings", help="Go on although torch, device or the like give other bits now.")
     ] = False,
@@ -45,7 +46,7 @@ def command(
     found = the_run(run, runs_dir)
     started = resume(
         found,
-        overrides=parse_overrides(override or []),
+        overrides=parse_overrides([*(override or []), *([f"parallel.procs={procs}"] if procs else [])]),
         from_step=from_step,
         accept_settings=accept_settings,
         notify=notify,

@@ -32,7 +32,7 @@ def print_sheet(
 ) -> None:
     """Everything about a run, at most as wide as the terminal where words can be wrapped."""
     print(f"{label(summary.status)}  {paint(safe(summary.id), 'bold')}")
-    _print_facts(run, summary)
+    _print_facts(run, summary, attempts[-1].processes if attempts else 1)
     _print_list("alerts", summary.alerts, "yellow")
     _print_list("problems", summary.problems, "red")
     _print_metrics(summary)
@@ -43,9 +43,12 @@ def print_sheet(
     print(f"\n{paint('folder', 'dim')}  {safe(str(run.folder))}")
     if attempts:
         print(f"{paint('log', 'dim')}     {safe(str(run.attempt(attempts[-1].number).output))}")
+        if attempts[-1].processes > 1:
+            others = run.attempt(attempts[-1].number).folder / "output-rank-*.log"
+            print(f"{paint('ranks', 'dim')}   {safe(str(others))}")
 
 
-def _print_facts(run: RunPaths, summary: RunSummary) -> None:
+def _print_facts(run: RunPaths, summary: RunSummary, processes: int) -> None:
     record = read_run(run.record)
     since = f" ({form.ago(summary.since)})" if summary.since is not None else ""
     pace = [form.progress(summary.step, summary.total_steps)]
@@ -64,6 +67,7 @@ def _print_facts(run: RunPaths, summary: RunSummary) -> None:
         "created": made,
         "host": summary.host or "",
         "job": summary.job or "",
+        "processes": f"{processes}, under torchrun" if processes > 1 else "",
         "seed": "" if summary.seed is None else str(summary.seed),
         "study": " / ".join(part for part in (summary.study, summary.arm) if part),
         "parent": (record.parent if record else None) or "",

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from engine.launch.actions import LaunchRequest, Started
+from engine.store.records import read_launch
 from tui.cli.follow import exit_code, follow
 from tui.cli.show import summary_of
 from tui.cli.terminal import complain, hint, is_terminal, print_json
@@ -20,6 +21,10 @@ def report_started(started: Started, wanted: bool | None, as_json: bool, *, bell
     """
     complain_of(started)
     run = started.run
+    launched = read_launch(started.attempt.launch)
+    if launched is not None and launched.nodes > 1:
+        others = "the other machine" if launched.nodes == 2 else f"each of the {launched.nodes - 1} other machines"
+        hint(f"it waits for {others}: type `heats join {run.id}` there")
     staying = wanted if wanted is not None else is_terminal() and not as_json
     if not staying:
         if as_json:

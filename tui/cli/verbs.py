@@ -12,6 +12,7 @@ VERBS = {
     "logs": ("tui.cli.logs", "Print what a run's training wrote."),
     "stop": ("tui.cli.stop", "Stop runs cleanly, with a last checkpoint."),
     "resume": ("tui.cli.resume", "Go on with a run from a checkpoint."),
+    "join": ("tui.cli.join", "Take part, on this machine, in a run of several machines."),
     "checkpoints": ("tui.cli.checkpoints", "Check, rewind, bring together, prune, fix or export checkpoints."),
     "evaluate": ("tui.cli.evaluate", "Evaluate a checkpoint of a run."),
     "explain": ("tui.cli.explain", "Show what a run's model looks at."),

@@ -13,6 +13,7 @@ from engine.launch.slurm import commands
 from engine.launch.slurm.profiles import Profile, find_profile
 from engine.launch.slurm.script import MOST_IN_ARRAY, Job, new_name, script
 from engine.launch.starting import LET_GO_SECONDS, Started, code_to_go_on_with, launch_record, notify_command
+from engine.launch.torchrun import of_config
 from engine.store import host, slurm_poll
 from engine.store.files import write_atomic
 from engine.store.hold import refuse_if_live, take_lock
@@ -143,6 +144,12 @@ def _prepare(
     from engine.store.stored_config import effective_config
 
     config = effective_config(run)
+    processes = of_config(config)
+    if processes.nodes > 1:
+        raise HeatsError(
+            "one job of SLURM trains on one machine", place=f"{run.id}: parallel.nodes",
+            remedy="set parallel.nodes=1, and parallel.procs to the processes there",
+        )  # fmt: skip
     made = read_run(run.record)
     refuse_if_live(run)
     descriptor = take_lock(store, run, patience_seconds=LET_GO_SECONDS)
@@ -162,6 +169,7 @@ def _prepare(
             store,
             run,
             attempt,
+            processes,
             total_steps=config.total_steps,
             resumed_from_step=step if again else None,
             resumed_from_checkpoint=choice.checkpoint.folder.name if choice.checkpoint else None,

@@ -123,7 +123,7 @@ def _rank(folder: str, attempt: str, rank: int, size: int, port: int, words: tup
     if size > 1:
         os.environ |= {
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "1",
         }  # fmt: skip
     for kind in (Recorder, Follower):
         kind.begin = _digesting(kind.begin)  # type: ignore[method-assign]
