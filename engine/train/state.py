@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,7 +139,9 @@ class TrainState:
             restore_optimizer(self.optimizer, module, loaded.optimizer)
         state = loaded.state
         try:
-            _check_names(state["optimizer_tensors"], loaded)
+            # Of a model in parts each process has read its own only; the files' heads tell all names.
+            there = loaded.shapes[OPTIMIZER] if self.parallel.sharded else loaded.optimizer
+            _check_names(state["optimizer_tensors"], there, loaded.step)
             self.step = state["step"]
             self.position = state["position"]
             self._load_scaler(None if reset_scaler else state["scaler"])
@@ -192,10 +195,10 @@ def refuse_non_finite(loaded: Loaded) -> None:
             )
 
 
-def _check_names(expected: list[str], loaded: Loaded) -> None:
-    missing = sorted(set(expected) ^ set(loaded.shapes[OPTIMIZER]))
+def _check_names(expected: list[str], there: Iterable[str], step: int) -> None:
+    missing = sorted(set(expected) ^ set(there))
     if missing:
-        raise HeatsError(f"the checkpoint of step {loaded.step} lacks optimizer state of `{missing[0]}`")
+        raise HeatsError(f"the checkpoint of step {step} lacks optimizer state of `{missing[0]}`")
 
 
 def _exact(values: dict[str, Any]) -> dict[str, Any]:

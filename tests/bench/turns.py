@@ -72,14 +72,14 @@ class Clock:
 class Loop:
     """A loop's process, seen from the one that conducts. It starts, warms up and then waits for its turns."""
 
-    def __init__(self, name: str, size: str, turn: Turn, folder: Path) -> None:
+    def __init__(self, name: str, size: str, turn: Turn, folder: Path, module: str = "tests.bench.loops") -> None:
         self.name = name
         self.results: list[Result] = []
         inbox, self._go = os.pipe()
         reports, outbox = os.pipe()
         self._reports = os.fdopen(reports)
         numbers = [str(number) for number in (turn.warmup, turn.skip, turn.steps, inbox, outbox)]
-        words = [sys.executable, "-m", "tests.bench.loops", name, size, str(folder), *numbers]
+        words = [sys.executable, "-m", module, name, size, str(folder), *numbers]
         self._log = folder / f"{name}-{size}.log"
         with open(self._log, "wb") as log:
             environment = os.environ | QUIET

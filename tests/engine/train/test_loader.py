@@ -70,3 +70,26 @@ def test_keys_of_different_batches_draw_different_numbers() -> None:
     keys = [BatchKey(seed, epoch, index) for seed in (0, 1, 2) for epoch in range(4) for index in range(-1, 20)]
     drawn = {float(torch.rand((), generator=key.generator(), dtype=torch.float64)) for key in keys}
     assert len(drawn) == len(keys)
+
+
+class Backwards:
+    """A sampler with an order of its own: pairs, from the last batch to the first."""
+
+    batches_per_epoch = 4
+
+    def batch(self, epoch: int, index: int) -> Tensor:
+        first = 10 * epoch + 2 * (self.batches_per_epoch - index)
+        return torch.tensor([first, first + 1])
+
+
+class Sampled(Numbers):
+    sampler = Backwards()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_data_with_a_sampler_of_its_own_is_gathered_as_that_says(workers: int) -> None:
+    loader = IndexLoader(Sampled(100), 5, 3, DataSection(num_workers=workers))
+    assert loader.batches_per_epoch == 4
+    found = [batch["index"].tolist() for batch in islice(loader.batches(2), 4)]
+    assert found == [[4, 5], [2, 3], [18, 19], [16, 17]]
+    assert loader.one_batch(5)["index"].tolist() == [16, 17]
