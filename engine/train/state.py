@@ -175,7 +175,8 @@ class TrainState:
         values = {key: float.fromhex(value) if isinstance(value, str) else value for key, value in saved.items()}
         if not values["scale"] >= _DEAD_SCALE:
             raise HeatsError(
-                f"the loss scale in this checkpoint has fallen to {values['scale']:.3g}, which turns weights into NaN",
+                f"the loss scale in this checkpoint has fallen to {values['scale']:.3g}, at which weights stand still "
+                "or turn into NaN",
                 remedy="mend the loss that drove it there, and start with a fresh one: heats resume RUN --reset-scaler",
             )
         scaler.load_state_dict(values)

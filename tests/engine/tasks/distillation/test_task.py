@@ -90,7 +90,7 @@ def test_among_many_classes_the_first_five_count_as_well() -> None:
     logits = torch.zeros(3, 20)
     logits[:, :6] = torch.tensor([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])
     figures = _sums(logits, torch.tensor([0, 4, 5]))
-    assert [figures["accuracy"].item(), figures["top5_accuracy"].item()] == [1, 2]
+    assert {name: float(figures[name]) for name in ("accuracy", "top5_accuracy")} == {"accuracy": 1, "top5_accuracy": 2}
 
 
 def test_negatives_are_never_the_sample_itself() -> None:
