@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,11 @@ class Attempt:
         self._say_training(child.pid)
         while (code := child.poll()) is None:
             self._pass_on(child.pid)
-            self._look(host.descendants(os.getpid()))
+            self._look(self._below)
             _reap(child.pid)
             self.signals.wait(_LOOK_SECONDS)
         self._wait_for_rest()
-        self._look([], last=True)
+        self._look(list, last=True)
         self.collector.close()
         return self._end(code)
 
@@ -146,7 +147,11 @@ class Attempt:
             facts["total_steps"] = self._total
         self.events.write("training", None, **facts)
 
-    def _look(self, pids: list[int], *, last: bool = False) -> None:
+    @staticmethod
+    def _below() -> list[int]:
+        return host.descendants(os.getpid())
+
+    def _look(self, pids: Callable[[], list[int]], *, last: bool = False) -> None:
         try:
             self.collector.look(pids, last=last)
         except Exception as error:  # noqa: BLE001  whatever stands in its files, the command goes on
@@ -186,7 +191,7 @@ class Attempt:
                 if again or pid not in told:
                     told.add(pid)
                     _signal(pid, signal.SIGTERM)
-            self._look(left)
+            self._look(self._below)
             self.signals.wait(_LOOK_SECONDS)
 
     def _orphans(self) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,11 @@ class Collector:
         self._pending: tuple[int, dict[str, float]] | None = None
         self._shown: dict[str, Any] = {}
 
-    def look(self, pids: list[int], *, last: bool = False) -> None:
+    def look(self, pids: Callable[[], list[int]], *, last: bool = False) -> None:
         """Take in everything that is new.
 
         Args:
-            pids: the script's processes, for the files that they hold open.
+            pids: gives the script's processes, for the files that they hold open; it looks at every process there is.
             last: the script has ended: what it left unfinished counts.
         """
         self._find(pids, now=last)
@@ -136,10 +137,10 @@ class Collector:
 
     # Sources
 
-    def _find(self, pids: list[int], *, now: bool) -> None:
+    def _find(self, pids: Callable[[], list[int]], *, now: bool) -> None:
         if self._finder is None or (time.monotonic() < self._look_after and not now):
             return
-        found = self._finder.look(pids)
+        found = self._finder.look(pids())
         self._pause = _FIND_SECONDS[0] if found else min(2 * self._pause, _FIND_SECONDS[1])
         self._look_after = time.monotonic() + self._pause
         for item in found:
