@@ -142,7 +142,7 @@ def _at_the_queue(store: Store, *, everywhere: bool = False) -> Iterator[None]:
             yield
 
 
-def _remember(store: Store, study: Study, where: Where) -> None:
+def _remember(store: Store, study: Study, where: Where = HERE) -> None:
     """The study file as run, and a note for whoever advances the queue."""
     folder = study_folder(store, study)
     folder.mkdir(parents=True, exist_ok=True)
