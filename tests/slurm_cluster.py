@@ -62,6 +62,10 @@ class Cluster:
 
         A node refuses credentials of the very second in which it revoked the last ones, and the job fails of that.
         """
+        deadline = time.monotonic() + _START_SECONDS
+        while self.jobs()[job] != "PENDING":
+            assert time.monotonic() < deadline, self.jobs()
+            time.sleep(0.1)
         time.sleep(2.0)
         self.do("scontrol", "update", f"jobid={job}", "StartTime=now")
 
@@ -211,7 +215,7 @@ def _configure(folder: Path) -> None:
         f"SlurmctldPort={controller}",
         "AuthType=auth/munge",
         # A requeued job waits until the credentials of its last start have expired.
-        f"AuthInfo=socket={folder}/munge.socket,cred_expire=5",
+        f"AuthInfo=socket={folder}/munge.socket,cred_expire=60",
         "CredType=cred/munge",
         f"StateSaveLocation={folder}/state",
         f"SlurmdSpoolDir={folder}/spool-%n",
@@ -233,11 +237,11 @@ def _configure(folder: Path) -> None:
         "PreemptMode=REQUEUE",
         "ReturnToService=2",
         "SlurmctldTimeout=10",
-        "SlurmdTimeout=5",
+        "SlurmdTimeout=10",
         "InactiveLimit=0",
         "KillWait=20",
         "MinJobAge=300",
-        "MessageTimeout=5",
+        "MessageTimeout=10",
         "Waittime=0",
         "MaxJobCount=2000",
         "SlurmdParameters=config_overrides",  # nodes are what is said here, whatever this machine has

@@ -150,13 +150,13 @@ def _cut_off(evidence: Evidence, launch: LaunchRecord) -> Status | None:
     waits = state in WAITING - {"CONFIGURING"} and not said_before_start(said, launch)
     if not (_was_restarted(said, launch) or waits):
         return None
+    if state == "COMPLETING":  # what is left of it there still has its grace
+        return Status(State.STOPPING, f"SLURM takes {_name(said)} away from {launch.host}; it may be saving", since)
     lost = f"SLURM took {_name(said)} away from {launch.host}"
     if state in _FOUND_WAITING:
         return Status(State.QUEUED, f"{lost}; it waits in the queue again ({state}{_why(said)})", since, said.job)
     if state == "RUNNING":
         return Status(State.STARTING, f"{lost}; it begins again{f' on {said.node}' if said.node else ''}", since)
-    if state == "COMPLETING":
-        return Status(State.QUEUED, f"{lost}; it is on its way back into the queue", since, said.job)
     return None
 
 

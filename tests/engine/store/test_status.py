@@ -213,6 +213,14 @@ JOBS = [
         launch=CLUSTER,
     ),
     Row(
+        "SLURM takes it away, and it has its grace to save",
+        ELSEWHERE | {"beat": beat(5), "scheduler": SchedulerWord("COMPLETING", job="7", restarts=1)},
+        State.STOPPING,
+        ("takes job 7 away from here",),
+        STARTED,
+        launch=CLUSTER,
+    ),
+    Row(
         "an answer from before it began is none",
         ELSEWHERE | {"beat": beat(5), "scheduler": SchedulerWord("PENDING", job="7", answered=STARTED - 2)},
         State.RUNNING,
