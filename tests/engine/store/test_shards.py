@@ -35,7 +35,7 @@ def write_part(path: Path, tensors: dict[str, tuple[NDArray[Any], list[int]]]) -
 def folder(tmp_path: Path) -> Path:
     """Two files; one tensor is cut by rows, one by columns, one is in the first only."""
     one, two = (tmp_path / shard_name("model.safetensors", number, 2) for number in (1, 2))
-    single = np.float32(7.0).reshape(())
+    single = np.array(7.0, np.float32)
     write_part(one, {"rows": (WHOLE[:2], [0, 0]), "columns": (WHOLE[:, :1], [0, 0]), "step": (single, [])})
     write_part(two, {"rows": (WHOLE[2:], [2, 0]), "columns": (WHOLE[:, 1:], [0, 1])})
     return tmp_path
