@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from engine.config.resolve import (
     changed_options,
     config_hash,
+    content_hash,
     dump_yaml,
     flatten,
     parse_overrides,
@@ -275,3 +276,10 @@ def test_a_stored_config_is_plain_yaml_in_the_order_of_declaration() -> None:
     content = yaml.safe_load(dump_yaml(Config()))
     assert list(content)[:3] == ["seed", "train", "optim"]
     assert flatten(content) == flatten(Config().model_dump())
+
+
+def test_configs_from_before_there_were_several_processes_have_the_same_hash() -> None:
+    values = Config().model_dump()
+    older = {name: section for name, section in values.items() if name != "parallel"}
+    assert content_hash(older) == config_hash(Config())
+    assert config_hash(resolve(Config, {"parallel.procs": 2})) != config_hash(Config())

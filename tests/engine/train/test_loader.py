@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.config.sections import DataSection
+from engine.errors import HeatsError
 from engine.train.loader import IndexLoader
 from engine.train.task import Batch, BatchKey
 
@@ -93,3 +94,18 @@ def test_data_with_a_sampler_of_its_own_is_gathered_as_that_says(workers: int) -
     found = [batch["index"].tolist() for batch in islice(loader.batches(2), 4)]
     assert found == [[4, 5], [2, 3], [18, 19], [16, 17]]
     assert loader.one_batch(5)["index"].tolist() == [16, 17]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_shares_of_several_processes_make_the_batch_of_one(workers: int) -> None:
+    options = DataSection(num_workers=workers)
+    whole = next(iter(IndexLoader(Numbers(24), 6, 3, DataSection()).batches(2)))
+    shares = [next(iter(IndexLoader(Numbers(24), 6, 3, options, rank, 3).batches(2))) for rank in range(3)]
+    assert torch.equal(torch.cat([share["index"] for share in shares]), whole["index"])
+    for share in shares:  # what isn't one row a sample goes to each
+        assert torch.equal(share["noise"], whole["noise"])
+
+
+def test_what_cannot_be_shared_evenly_is_refused() -> None:
+    with pytest.raises(HeatsError, match="the 3 samples that there are can't be divided evenly among 2 processes"):
+        IndexLoader(Numbers(3), 10, 0, DataSection(), 0, 2)
