@@ -10,7 +10,7 @@ from engine.study.expand import arms_of, check, expand
 from engine.study.needs import order_of
 from engine.study.spec import read_study
 from engine.study.sweeps import Row, find_sweeps
-from tests.engine.study.made import options
+from tests.engine.study.studies import trained_by
 
 FOLDER = Path(__file__).parents[4] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("confounded-*.yaml"))
@@ -38,7 +38,7 @@ def test_values_flow_from_start_to_rate_to_weight() -> None:
     assert all(item.preset == "smoke" for item in order_of(study))
     cell = expand(study, {("lambda-1", 0): {"model.from_run": "some-run", "optim.lr": 0.007}})[4]
     assert cell.name == "lambda-1/0"
-    assert (cell.config.model_dump()["model"]["from_run"], options(cell).optim.lr) == ("some-run", 0.007)
+    assert (cell.config.model_dump()["model"]["from_run"], trained_by(cell).optim.lr) == ("some-run", 0.007)
 
 
 def test_the_imbalanced_point_lies_on_the_axis_of_lambda() -> None:
