@@ -50,14 +50,16 @@ def main(words: list[str] | None = None) -> int:
     events = None
     if ranks.is_first:
         events = EventLog(attempt.events)
-        events.write("started", launch.resumed_from_step or 0, pid=os.getpid(), ticks=host.start_ticks(os.getpid()))
     else:
         _print_to(attempt.rank_output(ranks.rank))
     if ranks.several:
         only_own_gpu(ranks.local_rank)
         # DDP warns that looking for unused weights costs time; what goes wrong is raised as an error, not logged.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    try:
+    try:  # a second request to stop may come at any moment from here on
+        if events is not None:
+            own = os.getpid()
+            events.write("started", launch.resumed_from_step or 0, pid=own, ticks=host.start_ticks(own))
         gc.disable()  # collecting again and again what torch's import makes takes a sixth of it
         from engine.train import attempt as training
 
