@@ -75,7 +75,7 @@ class ScheduleSection(Section):
     """Shape after the warm-up."""
     warmup_steps: NonNegativeInt = 100
     """Steps over which the rate rises linearly from zero; at most a tenth of the run is used."""
-    milestones: tuple[Share, ...] = (0.625, 0.75, 0.875)
+    milestones: list[Share] = Field(default=[0.625, 0.75, 0.875])
     """multistep: the shares of the run after which the rate falls, to gamma times what it was."""
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """multistep: the factor of each fall; optim.min_lr_ratio has no effect."""
