@@ -39,7 +39,7 @@ class ConfoundedDataSection(VisionDataSection):
     """Only none: a shifted picture would carry its dot elsewhere."""
     max_samples: NonNegativeInt = 0
     """Train on so many samples, half of each class where there are enough; 0 is all."""
-    classes: tuple[NonNegativeInt, NonNegativeInt] = (0, 8)
+    classes: list[NonNegativeInt] = Field(default=[0, 8], min_length=2, max_length=2)
     """The two classes of the source that are told apart."""
     confounded_class: NonNegativeInt = 8
     """Which of them carries the dot in training; the other never does."""
@@ -102,7 +102,7 @@ class ConfoundedDataSection(VisionDataSection):
 class ModelSection(Section):
     """The convolutional network: two convolutions with pooling, then two dense layers."""
 
-    channels: tuple[PositiveInt, PositiveInt] = (16, 32)
+    channels: list[PositiveInt] = Field(default=[16, 32], min_length=2, max_length=2)
     """Channels of the two convolutions."""
     hidden: PositiveInt = 128
     """Width of the dense layer before the last."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +21,7 @@ class Network(nn.Module):
     206,000 weights at 28x28 pixels, one channel and the default widths.
     """
 
-    def __init__(self, in_channels: int, size: int, channels: tuple[int, int], hidden: int) -> None:
+    def __init__(self, in_channels: int, size: int, channels: Sequence[int], hidden: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(in_channels, channels[0], 3, padding=1)
         self.second = nn.Conv2d(channels[0], channels[1], 3, padding=1)
