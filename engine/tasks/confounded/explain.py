@@ -70,6 +70,8 @@ def explain(
         heat = _heat(task, model, attribute, groups.dotted[rows], device)
         saliency[name] = _shares(heat, mask, "") | _shares(heat, near, "near_")
     found = Explanation(figures, saliency, float(mask.double().mean()), float(near.double().mean()), len(rows))
+    if not shown:  # captum takes no empty batches
+        return found
     for label, word in ((OTHER, "other"), (CONFOUNDED, "confounded")):
         places = chosen[label][:shown]
         for suffix, images in (("", groups.clean), ("_dot", groups.dotted)):

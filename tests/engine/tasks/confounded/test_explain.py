@@ -73,6 +73,12 @@ def test_a_terminal_gets_half_blocks_and_a_pipe_none(run: RunPaths) -> None:
     child.expect(pexpect.EOF)
 
 
+def test_figures_alone_are_had_without_drawing(run: RunPaths) -> None:
+    done = heats(run, "explain", run.id, "--limit", "5", "--pictures", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pictures"] == []
+
+
 def test_mistakes_are_one_sentence(run: RunPaths) -> None:
     for words, said in ((("--checkpoint", "nonsense"), "is no checkpoint"), (("--checkpoint", "99"), "99")):
         done = heats(run, "explain", run.id, *words)
