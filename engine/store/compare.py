@@ -36,7 +36,8 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def _differences_of(first: Path, second: Path, name: str) -> list[str]:
     files = tensor_files(first, name), tensor_files(second, name)
-    if not any(is_shard(path.name) for path in (*files[0], *files[1])):
+    in_parts = any(is_shard(path.name) for folder in (first, second) for path in tensor_files(folder, MODEL))
+    if not in_parts:  # where it is in parts, an optimizer without any state has no file at all
         return _tensor_differences(first / name, second / name)
     tensors = spread_tensors(files[0]), spread_tensors(files[1])
     found = [f"only one has {missing}" for missing in sorted(tensors[0].keys() ^ tensors[1].keys())]

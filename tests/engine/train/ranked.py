@@ -75,7 +75,6 @@ def start_ranks(
     write_launch(attempt, record)
     from engine.store.stored_config import training_config
 
-    know_the_toy()
     size = training_config(run).parallel.world_size
     return ranked.start(run.folder, attempt.number, size, *words)
 
@@ -86,11 +85,9 @@ def loaded_digests(run: RunPaths) -> dict[str, str]:
     return found
 
 
-def know_the_toy() -> None:
-    """Make the toy a task of this process."""
-    from engine.config import tasks
-
-    tasks.task_packages = lambda: {"toy": "tests.engine.train.toy_task"}  # type: ignore[assignment]
+def toy_packages() -> dict[str, str]:
+    """What a process that trains the toy knows as tasks."""
+    return {"toy": "tests.engine.train.toy_task"}
 
 
 def work(folder: str, attempt: str, size: str, *words: str) -> int:
@@ -115,11 +112,12 @@ def work(folder: str, attempt: str, size: str, *words: str) -> int:
 
 
 def _rank(folder: str, attempt: str, rank: int, size: int, port: int, words: tuple[str, ...]) -> int:
+    from engine.config import tasks
     from engine.train.__main__ import main
     from engine.train.follower import Follower
     from engine.train.recorder import Recorder
 
-    know_the_toy()
+    tasks.task_packages = toy_packages  # type: ignore[assignment]
     if size > 1:
         os.environ |= {
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),

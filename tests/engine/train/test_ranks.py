@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from engine.config import tasks
 from engine.store.checkpoint_export import apply_export, plan_export
 from engine.store.checkpoints import folder_name, scan, verify
 from engine.store.compare import checkpoint_differences, metric_differences
 from engine.store.paths import RunPaths
 from engine.store.shards import spread_tensors, tensor_files
 from engine.train.checkpoint import Loaded
-from tests.engine.train.ranked import know_the_toy, loaded_digests, make_ranked_run, ranked, train_ranks
+from tests.engine.train.ranked import loaded_digests, make_ranked_run, ranked, toy_packages, train_ranks
 from tests.forks import Forks
 
 __all__ = ["ranked"]
@@ -33,6 +34,12 @@ VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     ),
     "fsdp, a rollback": (2, FSDP | {"toy.nan_batches": (14, 15), "guard.non_finite": "rollback"}),
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def the_toy_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of this process, as long as a test lasts."""
+    monkeypatch.setattr(tasks, "task_packages", toy_packages)
 
 
 def final(run: RunPaths) -> Path:
@@ -165,7 +172,6 @@ def test_a_sharded_checkpoint_is_exported_as_one_file_and_compared(
     train_ranks(ranked, run, words=("--stop-at", "7"))
     folder = run.checkpoints / folder_name(7)
     assert len(tensor_files(folder, "model.safetensors")) == 2
-    know_the_toy()
     apply_export(plan_export(run, tmp_path / "exported", "7"))
     exported = spread_tensors([tmp_path / "exported" / "model.safetensors"])
     parts = spread_tensors(tensor_files(folder, "model.safetensors"))

@@ -61,7 +61,7 @@ def test_show_json_is_the_listed_object_and_more(store: Store) -> None:
         "shadowed": False, "usable": True, "problems": [], "path": str(run.checkpoints / "step-00000020"),
     }  # fmt: skip
     assert set(shown["attempt_list"][0]) == {
-        "attempt", "started", "resumed_from_step", "status", "reason", "ended", "host", "overrides",
+        "attempt", "started", "resumed_from_step", "status", "reason", "ended", "host", "overrides", "processes",
     }  # fmt: skip
 
 
