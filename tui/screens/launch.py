@@ -52,14 +52,15 @@ _FIND_HINT = "A part of an option's name or help narrows the form; KEY=VALUE and
 _CHOICES = {"start": STARTS, "backend": BACKENDS}
 
 
-_OWN_COMMAND = "exec"
+_USUAL = "multiplication"
+"""The task of a first run: it needs no data, and trains in a minute anywhere."""
 
 
 class LaunchScreen(HeatsScreen):
     """New runs of a task.
 
     Args:
-        task: which; the first there is, unless a run is cloned.
+        task: which; that of the newest run unless said, or of the run that is cloned.
         clone_of: the id of a run whose options fill the form and which becomes the parent.
     """
 
@@ -81,8 +82,9 @@ class LaunchScreen(HeatsScreen):
         self._before: dict[str, str] | None = None
         self._last: Field | None = None
         """The field that was typed into last."""
-        ours = [name for name in self.tasks if name != _OWN_COMMAND]  # most forms are for what needs no command
-        self._use(task or next(iter([*ours, *self.tasks]), ""))
+        self._asked_for = task
+        usual = [name for name in self.tasks if name == _USUAL]
+        self._use(task or next(iter([*usual, *self.tasks]), ""))
 
     def _use(self, task: str) -> None:
         self.task_name = task
@@ -95,6 +97,9 @@ class LaunchScreen(HeatsScreen):
             run = self.heats.tracker.find(self.clone_of)
             if run is not None and run.task in self.tasks:
                 self._use(run.task)
+        elif self._asked_for is None:  # what was trained last is what is trained next
+            newest = next((run.task for run in reversed(self.heats.tracker.runs or ()) if run.task in self.tasks), None)
+            self._use(newest or self.task_name)
         yield Static(id="title", markup=False)
         yield Input(id="find", placeholder="show options that hold this text, or set one: KEY=VALUE", compact=True)
         with VerticalScroll(id="form", can_focus=False):
