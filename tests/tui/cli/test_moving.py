@@ -213,5 +213,5 @@ def test_a_host_that_refuses_and_missing_programs_are_told(
 def test_places_are_read_as_ssh_and_rsync_write_them() -> None:
     assert parse_place("me@box.lab:/data/runs") == Place("me@box.lab", "/data/runs")
     assert parse_place("box:").folder == "runs"
-    assert parse_place("box:~/work/runs").folder == "work/runs"
+    assert parse_place("box:~/lab/runs").folder == "lab/runs"
     assert parse_place("box:runs").files("a", "") == "box:runs/a/"
