@@ -142,7 +142,8 @@ def _patch(top: Path, git_folder: Path, untracked: list[str]) -> bytes | None:
     with tempfile.TemporaryDirectory(prefix="heats-index-") as folder:
         index = Path(folder) / "index"
         if (git_folder / "index").exists():
-            shutil.copyfile(git_folder / "index", index)
+            # With its time: git reads again what changed in the second in which its index was written, and only that.
+            shutil.copy2(git_folder / "index", index)
         variables = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "1"}
         names = b"\0".join(os.fsencode(name) for name in untracked)
         words = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")

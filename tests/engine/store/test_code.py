@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,18 @@ def test_a_patch_does_not_depend_on_a_persons_settings(top: Path) -> None:
     for key, value in (("diff.noprefix", "true"), ("color.ui", "always"), ("diff.external", "false")):
         git(top, "config", key, value)
     assert code_state(top).patch == plain
+
+
+def test_an_edit_in_the_second_of_the_commit_is_in_the_patch_too(top: Path) -> None:
+    """Same size, same time: git sees such an edit by its index's own time, which the copy must keep."""
+    second = 1_700_000_000
+    git(top, "config", "core.trustctime", "false")
+    os.utime(top / "pkg/train.py", (second, second))
+    git(top, "update-index", "--refresh")
+    os.utime(top / ".git/index", (second, second))
+    write_files(top, {"pkg/train.py": "lr = 2\n", "new.py": "x\n"})
+    os.utime(top / "pkg/train.py", (second, second))
+    assert names_in(code_state(top).patch) == {"new.py", "pkg/train.py"}
 
 
 def test_no_commit_no_repository_no_git(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def study(folder: Path, **changes: Any) -> Study:
     } | changes  # fmt: skip
     path = folder / "rates.yaml"
     path.write_text(
-        yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False)
+        yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False, width=1000)
     )
     return read_study(path)
 
