@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SPEED ?=
+# Ten minutes for everybody; CI has the time for every test.
+MINUTES ?= $(if $(CI),,9)
 
-.PHONY: setup demo test test-fast lint bench campaign clean
+.PHONY: setup demo test test-all test-fast lint bench campaign clean
 
 setup: $(VENV)/.ready
 
@@ -24,7 +25,10 @@ demo: setup
 
 test: setup
 	@.ci/packages tmux slurm-wlm munge
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(SPEED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(if $(MINUTES),--minutes $(MINUTES))
+
+test-all:
+	@$(MAKE) test MINUTES=
 
 test-fast: setup
 	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,12 +35,39 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, lambda *_: None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--minutes", type=float, default=None, metavar="N",
+        help="begin no test with the marker slow after so many minutes; all others come first",
+    )  # fmt: skip
+
+
+_STARTED = "HEATS_TESTS_STARTED"
+
+
+def pytest_sessionstart() -> None:
+    os.environ.setdefault(_STARTED, str(time.monotonic()))  # workers begin later than what they are a part of
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = item.config.getoption("minutes")
+    if minutes is None or not item.get_closest_marker("slow"):
+        return
+    if time.monotonic() - float(os.environ[_STARTED]) > 60 * minutes:
+        pytest.skip(f"slow, and {minutes:g} minutes are over; `make test-all` has no limit")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with long tests first, half of them for each of two workers, so that none has one left at the end.
 
     Each worker begins with a half of the list, in its order, and one that is done takes over from the other's end.
+    With a limit of time slow tests come last instead, so that those are left out that cost most for what they show.
     """
+    slow: list[pytest.Item] = []
+    if config.getoption("minutes") is not None:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
@@ -50,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
     rest = [item for tests in files.values() for item in tests]
     cut = max(0, len(items) // 2 - len(first))
-    items[:] = [*first, *rest[:cut], *second, *rest[cut:]]
+    items[:] = [*first, *rest[:cut], *slow[::2], *second, *rest[cut:], *slow[1::2]]
 
 
 def _is_long(item: pytest.Item) -> bool:

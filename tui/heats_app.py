@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -117,6 +120,18 @@ class HeatsApp(App[None], inherit_bindings=False):
         for problem in self.keymap.problems:
             self.tell(problem, failed=True)
         self._offer_low_bandwidth()
+
+        # Not where hang-ups are ignored (nohup), and nowhere but in a main thread.
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """The line is cut: keep what the viewer chose a moment ago, and leave as one does who takes no notice."""
+        with suppress(OSError):
+            view_state.save(view_state.state_path(self.store_root), self.state)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGHUP)
 
     def _offer_low_bandwidth(self) -> None:
         """Once, to whoever comes over SSH."""

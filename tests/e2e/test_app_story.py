@@ -73,10 +73,116 @@ def words(values: dict[str, object]) -> list[str]:
     return [f"{key}={value}" for key, value in values.items()]
 
 
+def sorted_by(app: Terminal) -> str:
+    """The column that the table of runs is sorted by, with its arrow."""
+    found = re.search(r"(\S+[▼▲])", app.screen())
+    return found.group(1) if found else ""
+
+
 def countdown(app: Terminal) -> float:
     """Seconds that the run still has to save, as they stand on its screen; -1 when they don't."""
     found = re.search(r"for which it has (?:(\d+)m)? ?(?:(\d+)s)?", app.screen())
     return int(found.group(1) or 0) * 60 + int(found.group(2) or 0) if found else -1
+
+
+def type_in(app: Terminal, text: str) -> None:
+    """Type a text as it stands, once it is seen."""
+    app.press("-l", text)
+    app.wait_for(text)
+
+
+def test_launched_from_the_form_watched_compared_and_the_same_after_a_hang_up(
+    seat: Seat, place: Path, store_root: Path
+) -> None:
+    write_study(place, "endless", ENDLESS, {"plain": {}})
+    app = seat.sit_down()
+    app.wait_for("No runs yet", "n New")
+    # The form: the options of an arm, two fields by hand, and off.
+    app.press("n")
+    app.wait_for("New run of multiplication", "0 options differ")
+    app.press("C-o")
+    app.wait_for("Take the options of which arm?", "type to narrow, Enter takes it")
+    type_in(app, "endless")
+    app.wait_for("endless  plain")
+    app.press("Enter")
+    app.wait_for("9 options differ", "Ctrl+g Launch")
+    for field, value in (("run name", "first"), ("optim.lr", "0.002")):
+        app.press("C-f")
+        app.wait_for("show options that hold this text")
+        if "." in field:
+            type_in(app, f"{field}={value}")
+            app.press("Enter")
+            app.wait_for(f"optim.lr={value}")
+        else:
+            app.press("-l", field)
+            app.press("Enter")
+            app.wait_for("A name for the run")
+            type_in(app, value)
+            app.press("Escape")
+            app.wait_for("log_every", "Ctrl+g Launch")
+    app.press("C-g")
+    app.wait_for("running", "first")
+    first = runs_of(store_root)["first"]
+    # It is watched: steps that are logged appear by themselves.
+    shown = look(first).step
+    wait_for_step(first, shown + 5)
+    app.press("Enter")
+    app.wait_for("first", "1 Charts", "running")
+
+    def step_on_screen() -> int:
+        head = app.screen().split("/1,000,000")[0].split()
+        return int(head[-1].replace(",", "")) if head and head[-1].replace(",", "").isdigit() else -1
+
+    seen = wait_until(lambda: max(0, step_on_screen()), what="a step on the screen")
+    wait_until(lambda: step_on_screen() > seen, what="a later step on the screen")
+    app.press("Escape")
+    app.wait_for("n New")
+    # A second one like it, with another name, from the Run's clone.
+    app.press("c")
+    app.wait_for("Clone of")
+    app.press("C-f")
+    app.wait_for("show options that hold this text")
+    type_in(app, "optim.lr=0.004")
+    app.press("Enter")
+    app.wait_for("optim.lr=0.004 ")
+    app.press("C-g")
+    app.wait_for("of 2", "2 running")
+    runs = open_store(store_root)
+    (second,) = (run for run in map(runs.run, runs.run_ids()) if run.id != first.id)
+    wait_for_step(second, 3)
+    # Both marked and compared.
+    app.press("A", "d")
+    app.wait_for("optim.lr", "0.002", "0.004", "Leave out")
+    app.press("Escape")
+    app.wait_for("n New")
+    # What was chosen is there again after the line was cut.
+    app.press("/")
+    app.wait_for("status:running")
+    type_in(app, "lr<0.003")
+    app.press("Enter")
+    app.wait_for("filter 'lr<0.003'", "2 marked, 1 out of sight")
+    order = sorted_by(app)
+    app.press("o")
+    wait_until(lambda: sorted_by(app) not in ("", order), what="another order")
+    order = sorted_by(app)
+    app.press("Enter")
+    app.wait_for("1 Charts", "first")
+    app.press("5")
+    app.wait_for("events; Enter shows", "step ")
+    steps = {run: look(run).step for run in (first, second)}
+    app.hang_up()
+    for run, step in steps.items():
+        wait_for_step(run, step + 5)
+        assert look(run).status is State.RUNNING
+    app = seat.sit_down()
+    app.wait_for("filter 'lr<0.003'", "2 marked, 1 out of sight", "2 running of 2", "first")
+    assert sorted_by(app) == order
+    app.press("Enter")
+    app.wait_for("1 Charts", "events; Enter shows")  # the tab that was open
+    app.press("q")
+    wait_until(lambda: not app.screen(), what="the app has left")
+    for run in steps:
+        end(run)
 
 
 def test_a_slow_stop_counts_down_and_the_run_is_checked_and_goes_on(

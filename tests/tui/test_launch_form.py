@@ -37,7 +37,7 @@ from tui.launch_form import (
     parse_seeds,
     requests_of,
 )
-from tui.screens.launch import LaunchScreen, OptionField
+from tui.screens.launch import LaunchScreen
 from tui.screens.pick import PickScreen
 from tui.view_state import load, state_path
 
@@ -103,18 +103,17 @@ def test_the_form(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             return str(getattr(form.query_one(f"#{name}", Static), "shown_text", ""))
 
         await pilot.press("n")
-        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and app.screen.query(OptionField))
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and app.screen.query("#form"))
         form = app.screen
         assert isinstance(form, LaunchScreen)
-        assert {field.option.key for field in form.query(OptionField)} == set(OPTIONS)
+        assert {field.key for field in form.form.every if field.option is not None} == set(OPTIONS)
         await pilot.press("ctrl+f", *"max_steps", "enter")
-        focused = app.focused
-        assert isinstance(focused, OptionField)
-        assert focused.option.key == "train.max_steps"
+        focused = form.form.current
+        assert focused.key == "train.max_steps"
         assert OPTIONS["train.max_steps"].help in said("hint")
         await pilot.press(*"5x")
         assert "`train.max_steps` = '5x'" in said("problem")
-        assert focused.has_class("wrong")
+        assert focused.wrong
         await pilot.press("ctrl+g")
         assert asked == [], "a wrong form isn't launched"
         await pilot.press("backspace", "0")
@@ -199,9 +198,9 @@ async def open_form(app: HeatsApp, pilot: Pilot[None], form: LaunchScreen | None
 def test_what_was_typed_survives_escape_and_a_new_app(store_root: Path) -> None:
     async def typing(app: HeatsApp, pilot: Pilot[None]) -> None:
         form = await open_form(app, pilot)
-        form._field("train.max_steps").focus()
+        form.form.go_to(form._field("train.max_steps"))
         await pilot.press(*"77")
-        form._field("run name").focus()
+        form.form.go_to(form._field("run name"))
         await pilot.press(*"mine")
         app.post_message(events.Paste("pasted\nq\nctrl+g"))
         await until(pilot, lambda: "pasted" in form._field("run name").value)
@@ -231,10 +230,10 @@ def test_a_clone_is_filled_from_its_run(store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         form = await open_form(app, pilot, LaunchScreen(clone_of=run.id))
         assert form._field("optim.lr").value == "0.25"
-        assert form._field("optim.lr").has_class("changed")
+        assert form._field("optim.lr").changed
         assert form._field("seed").value == "4"
         assert shown(form, "command").startswith(f"heats clone {run.id}")
-        form._field("optim.lr").value = "0.5"
+        form.put("optim.lr", "0.5")
         await until(pilot, lambda: "optim.lr=0.5" in shown(form, "command"))
         (request,) = form.requests()
         assert request.parent == run.id
@@ -247,13 +246,46 @@ def test_a_clone_is_filled_from_its_run(store_root: Path) -> None:
     drive(store_root, body)
 
 
+def test_keys_in_haste_go_into_the_line_they_were_typed_in(store_root: Path) -> None:
+    """One field is laid over the line that is typed into: what is typed before Enter belongs to the line before."""
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        form.form.go_to(form._field("run name"))
+        for key in ("a", "enter", "b", "tab", "c", "up", "d", "pagedown", "7"):
+            app.simulate_key(key)
+        await until(pilot, lambda: form.typed().get("train.batch_size") == "7")
+        assert form.typed() == {"run name": "a", "run tags": "bd", "run note": "c", "train.batch_size": "7"}
+
+    drive(store_root, body)
+
+
+def test_the_line_typed_into_is_where_the_field_is(store_root: Path) -> None:
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        for key in ("run name", "optim.lr", list(OPTIONS)[-1], "seed"):
+            form.form.go_to(form._field(key))
+            for size in ((80, 24), (40, 10), (120, 36)):
+                await pilot.resize_terminal(*size)
+                await pilot.pause()
+                field = form.form.input.region
+                lines = app.screen._compositor.render_strips()
+                assert field.height == 1
+                assert form.form.region.contains_region(field), f"{key} at {size}"
+                assert form.form.current.label in "".join(part.text for part in lines[field.y])[: field.x]
+        await pilot.click("#form", offset=(40, 1))
+        assert form.form.input.region.y == form.form.region.y + 1
+
+    drive(store_root, body)
+
+
 def test_an_arm_of_a_study_fills_the_options(store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = make_study(tmp_path / "experiments", "mine", presets={"smoke": {"base": {"train.max_steps": 9}}})
 
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         form = await open_form(app, pilot)
-        form._field("run name").value = "kept"
+        form.put("run name", "kept")
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(app.screen, PickScreen))
         await pilot.press(*"mine.smoke latent", "enter")
@@ -286,8 +318,8 @@ def test_two_seeds_are_launched_through_the_queue(store_root: Path, monkeypatch:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         form = await open_form(app, pilot)
         for key, value in TINY.items():
-            form._field(key).value = str(value)
-        form._field("seed").value = "1 2"
+            form.put(key, str(value))
+        form.put("seed", "1 2")
         await until(pilot, lambda: "makes 2 runs" in shown(form, "problem"))
         await pilot.press("ctrl+g")
         await until(pilot, lambda: app.screen is not form, 60)
@@ -316,8 +348,8 @@ def test_a_command_of_ones_own_is_typed_into_its_field_and_launched(
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         form = await open_form(app, pilot, LaunchScreen("exec"))
         assert "`exec.command` is empty" in shown(form, "problem")
-        form._field("exec.command").value = "python train.py {lr}"
-        form._field("flags").value = "{lr: 0.25}"
+        form.put("exec.command", "python train.py {lr}")
+        form.put("flags", "{lr: 0.25}")
         await until(pilot, lambda: "makes a run train-lr0.25" in shown(form, "problem"))
         (request,) = form.requests()
         run = actions.launch(store_root, request).run

@@ -7,8 +7,10 @@ from tui.actions.action import ONLY_LAUNCH, Action
 ACTIONS: tuple[Action, ...] = (
     Action("submit", ("ctrl+g",), "Launch", "Launch the run, or a run for each seed, as the form says.", "submit",
            ONLY_LAUNCH, "Form", changes=True, footer=1),
-    Action("next_field", ("down", "enter"), "Next field", "To the next option.", "next_field", ONLY_LAUNCH, "Form"),
-    Action("previous_field", ("up",), "Previous field", "To the option before.", "previous_field", ONLY_LAUNCH, "Form"),
+    Action("next_field", ("down", "enter", "tab"), "Next field", "To the next option.", "next_field", ONLY_LAUNCH,
+           "Form"),
+    Action("previous_field", ("up", "shift+tab"), "Previous field", "To the option before.", "previous_field",
+           ONLY_LAUNCH, "Form"),
     Action("next_page", ("pagedown",), "Next section", "To the next section.", "next_section(1)", ONLY_LAUNCH, "Form"),
     Action("previous_page", ("pageup",), "Previous section", "To the section before.", "next_section(-1)", ONLY_LAUNCH,
            "Form"),

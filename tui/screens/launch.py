@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
 from engine.config.options import nearest
@@ -19,9 +20,9 @@ from engine.launch.actions import LaunchRequest
 from tui import form_origins
 from tui.actions import LAUNCH, bindings
 from tui.copying import copy
+from tui.form_fields import RUN_FIELDS, FormField, make_fields
 from tui.launch_form import (
     BACKENDS,
-    STARTS,
     Check,
     Filled,
     Origin,
@@ -35,22 +36,10 @@ from tui.launch_form import (
 from tui.screens.pane import HeatsScreen
 from tui.screens.pick import Item, PickScreen
 from tui.screens.runs import update_text
-from tui.widgets.form_field import Field, OptionField
+from tui.widgets.form_view import FormView
 from tui.widgets.key_bar import KeyBar
 
-__all__ = ["Field", "LaunchScreen", "OptionField"]
-
-_RUN_FIELDS = (
-    ("name", "A name for the run; without one it is made of what matters in its config."),
-    ("tags", "Words to find it by, apart by spaces."),
-    ("note", "A note to yourself."),
-    ("start", "now: at once, whatever else runs. queue: when a slot of this machine is free. Space changes."),
-    ("backend", "Where it trains: on this machine (local), or as a job of the cluster (slurm, or slurm:PROFILE)."),
-    ("notify", "A command that is told of alerts and of the end; else HEATS_NOTIFY. `heats notify` shows examples."),
-)
 _FIND_HINT = "A part of an option's name or help narrows the form; KEY=VALUE and Enter sets one; Esc shows all again."
-_CHOICES = {"start": STARTS, "backend": BACKENDS}
-
 
 _USUAL = "multiplication"
 """The task of a first run: it needs no data, and trains in a minute anywhere."""
@@ -75,13 +64,9 @@ class LaunchScreen(HeatsScreen):
         self.origin: Origin | None = None
         self.outcome = Check()
         self.busy = False
-        self.every: list[Field] = []
-        """All fields, in their order: asking the screen for them anew at each key takes longer than the check."""
         self._draft: str | None = None
         """Under what is typed is kept; None until the form shows what it begins with."""
         self._before: dict[str, str] | None = None
-        self._last: Field | None = None
-        """The field that was typed into last."""
         self._asked_for = task
         usual = [name for name in self.tasks if name == _USUAL]
         self._use(task or next(iter([*usual, *self.tasks]), ""))
@@ -102,15 +87,8 @@ class LaunchScreen(HeatsScreen):
             self._use(newest or self.task_name)
         yield Static(id="title", markup=False)
         yield Input(id="find", placeholder="show options that hold this text, or set one: KEY=VALUE", compact=True)
-        with VerticalScroll(id="form", can_focus=False):
-            heading: Static | None = None
-            self.every = list(self._made())
-            for field in self.every:
-                if field.heading is not heading and field.heading is not None:
-                    heading = field.heading
-                    yield heading
-                yield field.label_widget
-                yield field
+        tasks = self.tasks if self.clone_of is None else ()
+        yield FormView(make_fields(self.sections, task=self.task_name, tasks=tasks), id="form")
         yield Static(id="hint", markup=False)
         yield Static(id="problem", markup=False)
         with Horizontal(id="submit-row"):
@@ -118,28 +96,24 @@ class LaunchScreen(HeatsScreen):
             yield Button("Launch", id="submit", compact=True, variant="primary")
         yield KeyBar(LAUNCH)
 
-    def _made(self) -> Iterator[Field]:
-        """The fields of the run itself, then those of the task's options."""
-        if len(self.tasks) > 1 and self.clone_of is None:
-            yield Field("task", "Kind of training. Space changes.", placeholder=self.task_name, choices=self.tasks)
-        for label, text in _RUN_FIELDS:
-            yield Field(label, text, choices=_CHOICES.get(label, ()), key=f"run {label}")
-        for section, options in self.sections.items():
-            heading = Static(section, classes="section", markup=False) if section else None
-            for option in options:
-                field = OptionField(option)
-                field.heading = heading
-                yield field
+    @property
+    def form(self) -> FormView:
+        """The lines to fill in."""
+        return self.query_one("#form", FormView)
 
     def on_mount(self) -> None:
-        self.query_one("#find").display = False
-        for field in self.query(Input):
+        find, form = self.query_one("#find", Input), self.form
+        find.display = False
+        for field in (find, form.input):
             field.cursor_blink = not self.heats.low_bandwidth
-        fields = self._fields()
-        first = next((field for field in fields if isinstance(field, OptionField)), fields[0])
-        first.focus()
         self._field("run notify").placeholder = os.environ.get("HEATS_NOTIFY", "") or "nobody"
         self._field("run backend").placeholder = BACKENDS[0]
+        moves = {
+            "next_field": partial(form.turn, 1), "previous_field": partial(form.turn, -1),
+            "next_section(1)": partial(form.turn_section, 1), "next_section(-1)": partial(form.turn_section, -1),
+        }  # fmt: skip
+        form.input.moves = {key: moves[binding.action] for key, binding in self._bindings if binding.action in moves}
+        form.go_to(next((field for field in form.every if field.option is not None), form.every[0]))
         self._show_title()
         self.ask("slots", "counts the slots", _free_slots, self._took_slots)
         if self.clone_of is None:
@@ -149,7 +123,7 @@ class LaunchScreen(HeatsScreen):
             self.ask("clone", "reads the run's options", lambda: _try(root, run_id), self._took_clone)
 
     def _took_slots(self, text: str) -> None:
-        self._field("run start").hint_text = f"{dict(_RUN_FIELDS)['start']} {text}"
+        self._field("run start").hint_text = f"{RUN_FIELDS['start']} {text}"
 
     def _took_clone(self, found: Origin | str) -> None:
         if isinstance(found, str) or found.task != self.task_name:
@@ -175,20 +149,22 @@ class LaunchScreen(HeatsScreen):
 
     def _fill(self, values: Mapping[str, str]) -> None:
         """Put these values into the fields and empty all others."""
-        with self.prevent(Input.Changed):
-            for field in self.every:
-                if field.label != "task" and field.value != values.get(field.key, ""):
-                    field.value = values.get(field.key, "")
-                    field.cursor_position = len(field.value)
+        for field in self.form.every:
+            if field.key != "task":
+                field.value = values.get(field.key, "")
+        self._check()
+
+    def put(self, key: str, text: str) -> None:
+        """Fill in one line."""
+        self._field(key).value = text
         self._check()
 
     def typed(self) -> dict[str, str]:
         """What stands in the fields, by key; empty ones are left out."""
-        return {field.key: field.value for field in self.every if field.value and field.label != "task"}
+        return {field.key: field.value for field in self.form.every if field.value and field.key != "task"}
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 16, "short")
-        self.set_class(self.size.width < 60, "narrow")
 
     def _put(self, name: str, text: str) -> None:
         """Show a line of text; everything is laid out anew only where it takes more rows, or fewer."""
@@ -201,17 +177,14 @@ class LaunchScreen(HeatsScreen):
         what = f"Clone of {self.clone_of}" if self.clone_of else f"New run of {self.task_name}: {self.kind.summary}"
         update_text(self.query_one("#title", Static), what)
 
-    def _fields(self) -> list[Field]:
-        return [field for field in self.every if field.display]
-
-    def _field(self, key: str) -> Field:
-        return next(field for field in self.every if field.key == key)
+    def _field(self, key: str) -> FormField:
+        return next(field for field in self.form.every if field.key == key)
 
     # What the form says
 
     def values(self) -> dict[str, str]:
         """What was typed and differs from the defaults, by key."""
-        typed = {field.option.key: field.value for field in self.every if isinstance(field, OptionField)}
+        typed = {field.key: field.value for field in self.form.every if field.option is not None}
         return changed_values(self.options, typed)
 
     def filled(self) -> Filled:
@@ -233,29 +206,29 @@ class LaunchScreen(HeatsScreen):
         """
         return requests_of(self.filled(), root=self.heats.store_root, origin=self.origin)
 
-    @on(Input.Changed)
-    def _changed(self, message: Input.Changed) -> None:
+    @on(Input.Changed, "#find")
+    def _searched(self, message: Input.Changed) -> None:
         message.stop()
-        if message.input.id == "find":
-            self._narrow(message.value)
-            return
-        if isinstance(message.input, Field) and message.input.label == "task" and message.value in self.tasks:
-            if message.value != self.task_name:
-                self.app.switch_screen(LaunchScreen(message.value))
-            return
-        self._check()
+        self._narrow(message.value)
+
+    @on(FormView.Typed)
+    def _filled_in(self, message: FormView.Typed) -> None:
+        message.stop()
+        if message.field.key != "task":
+            self._check()
+        elif message.field.value in self.tasks and message.field.value != self.task_name:
+            self.app.switch_screen(LaunchScreen(message.field.value))
 
     def _check(self) -> None:
         filled = self.filled()
         self.outcome = check_filled(self.kind, filled)
         wrong = self.outcome.key if self.outcome.problem else None
-        for field in self.every:
-            field.set_class(wrong in (field.key, field.label) and wrong is not None, "wrong")
-            changed = bool(field.value) and not (isinstance(field, OptionField) and field.key not in filled.values)
-            changed |= field.key == "seed" and bool(filled.seeds)
-            field.set_class(changed, "changed")
-            field.label_widget.set_class(changed, "changed")
+        for field in self.form.every:
+            field.wrong = wrong is not None and wrong in (field.key, field.label)
+            field.changed = bool(field.value) and not (field.option is not None and field.key not in filled.values)
+            field.changed |= field.key == "seed" and bool(filled.seeds)
         self._field("run start").placeholder = "queue" if starts_queued(filled) else "now"
+        self.form.show_values()
         self._say(filled)
         command = command_text(filled, root=self.heats.store_root, origin=self.origin)
         self._put("command", command)
@@ -283,32 +256,19 @@ class LaunchScreen(HeatsScreen):
 
     def _narrow(self, text: str) -> None:
         wanted = text.strip().lower().partition("=")[0].strip()
-        shown: set[Static] = set()
-        found = False
-        for field in self.every:
-            fits = wanted in f"{field.label} {field.key} {field.hint_text}".lower()
-            found |= fits
-            field.display = field.label_widget.display = fits
-            if fits and field.heading is not None:
-                shown.add(field.heading)
-        for heading in self.query(".section").results(Static):
-            heading.display = heading in shown
-        if found:
+        if self.form.narrow(wanted):
             self._show_hint()
             return
         near = nearest(wanted, list(self.options))
         told = f"no option holds {wanted!r}" + (f"; did you mean {near}?" if near else "")
         self._put("hint", told)
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        if isinstance(event.widget, Field):
-            self._last = event.widget
+    def on_descendant_focus(self) -> None:
         self._show_hint()
 
+    @on(FormView.Moved)
     def _show_hint(self) -> None:
-        focused = self.focused
-        said = focused.hint_text if isinstance(focused, Field) else _FIND_HINT if focused is not None else ""
-        self._put("hint", said)
+        self._put("hint", _FIND_HINT if self.focused is self.query_one("#find") else self.form.current.hint_text)
 
     @on(Input.Submitted)
     def _entered(self, message: Input.Submitted) -> None:
@@ -320,8 +280,8 @@ class LaunchScreen(HeatsScreen):
         if equals:
             self._set(key.strip(), value.strip())
             return
-        fields = self._fields()
-        (fields[0] if fields else message.input).focus()
+        if self.form.shown:
+            self.form.go_to(self.form.shown[0])
 
     def _set(self, key: str, value: str) -> None:
         """Set an option that was written as KEY=VALUE."""
@@ -332,38 +292,20 @@ class LaunchScreen(HeatsScreen):
             return
         self.query_one("#find", Input).value = ""
         self.query_one("#find").display = False
-        field = self._field(found)
-        field.value = value
-        field.cursor_position = len(value)
-        field.focus()
+        self.put(found, value)
+        self.form.go_to(self._field(found))
 
     def action_next_field(self) -> None:
         """To the next option."""
-        self._turn_field(1)
+        self.form.turn(1)
 
     def action_previous_field(self) -> None:
         """To the option before."""
-        self._turn_field(-1)
-
-    def _turn_field(self, direction: int) -> None:
-        fields = self._fields()
-        focused = self.focused
-        if not fields:
-            return
-        if isinstance(focused, Field) and focused in fields:
-            fields[(fields.index(focused) + direction) % len(fields)].focus()
-        else:
-            fields[0 if direction > 0 else -1].focus()
+        self.form.turn(-1)
 
     def action_next_section(self, direction: int) -> None:
         """To the first field of another section."""
-        fields = self._fields()
-        firsts = [field for at, field in enumerate(fields) if at == 0 or fields[at - 1].heading is not field.heading]
-        focused = self.focused
-        if not fields or not isinstance(focused, Field) or focused not in fields:
-            return
-        here = max(at for at, field in enumerate(firsts) if fields.index(field) <= fields.index(focused))
-        firsts[(here + direction) % len(firsts)].focus()
+        self.form.turn_section(direction)
 
     def action_find_option(self) -> None:
         """Type which options to show."""
@@ -377,7 +319,7 @@ class LaunchScreen(HeatsScreen):
         if field.display:
             field.value = ""
             field.display = False
-            (self._last or self._fields()[0]).focus()
+            self.form.go_to(self.form.current)
             return
         self.dismiss()
 
@@ -438,9 +380,9 @@ class LaunchScreen(HeatsScreen):
         if self.outcome.problem:
             # The sentence stands below the form already: go to what it speaks of.
             keys = (self.outcome.key, f"run {self.outcome.key}")
-            culprit = next((field for field in self._fields() if field.key in keys), None)
+            culprit = next((field for field in self.form.every if field.key in keys), None)
             if culprit is not None:
-                culprit.focus()
+                self.form.go_to(culprit)
             return
         self.busy = True
         requests, queue, root = self.requests(), starts_queued(self.filled()), self.heats.store_root

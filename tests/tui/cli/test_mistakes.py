@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.store.paths import Store
-from tests.support import wait_until
-from tests.tui.cli.stores import command_line, finished_run, heats, process_environment
+from tests.tui.cli.stores import command_line, finished_run, heats, process_environment, running_run
 from tui.cli.root import run
 
 
@@ -136,24 +134,19 @@ def test_a_store_that_cannot_be_written_is_the_machines_fault(tmp_path: Path) ->
     assert "can't be made" in line
 
 
-def _open_for_writing(fifo: Path) -> int | None:
-    """A descriptor of it, once somebody is about to read; left open until this process ends."""
-    try:
-        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return None
-
-
 def test_ctrl_c_is_quiet(store: Store) -> None:
-    made = finished_run(store)
-    fifo = made.attempts()[-1].output
-    os.mkfifo(fifo)  # opening it blocks until somebody writes
-    process = subprocess.Popen(
-        command_line("logs", made.id, store=store), stderr=subprocess.PIPE, text=True, env=process_environment()
-    )
-    wait_until(lambda: _open_for_writing(fifo), what="it opens its end")  # from then on it waits for content
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    with subprocess.Popen(["sleep", "1000"]) as sleeper:
+        made = running_run(store, sleeper)
+        made.attempts()[-1].output.write_text("hello\n")
+        process = subprocess.Popen(
+            command_line("logs", "-f", made.id, store=store), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=process_environment(),
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hello\n"  # from then on it waits for more
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+        sleeper.kill()
     assert process.returncode == 130
     assert said == ""
 
