@@ -22,12 +22,19 @@ def command(
 
     What was stopped stays so until somebody resumes it or begins it anew; `heats study run` queues the rest again.
     """
+    from engine.study.cells import find_cells
+    from engine.study.needs import order_of
     from engine.study.run import stop_study
 
-    found = the_study(study, preset)
-    dequeued, stopped = stop_study(the_store(runs_dir), found, now=now)
+    found, store = the_study(study, preset), the_store(runs_dir)
+    dequeued, stopped = stop_study(store, found, now=now)
     if as_json:
         print_json({"dequeued": [run.id for run in dequeued], "stopped": [run.id for run in stopped]})
         return
     print(f"{found.label}: {len(stopped)} runs asked to stop, {len(dequeued)} taken out of the queue")
+    for needed in order_of(found)[:-1]:  # others may need them too, so they are only named
+        going_on = sum(state.standing in ("live", "queued") for state in find_cells(store, needed))
+        if going_on:
+            what = "1 run that it waits for goes on" if going_on == 1 else f"{going_on} runs that it waits for go on"
+            hint(f"{what}: `heats study stop {needed.label}` ends them")
     hint(f"`heats study run {found.label} --redo stopped` begins them anew, `heats resume RUN` goes on with one")

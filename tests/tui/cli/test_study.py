@@ -130,6 +130,18 @@ def test_stop_takes_what_waits_out_of_the_queue(store: Store, study: Study) -> N
     assert answer(store, study, "status", "study")["cells_by_standing"] == {"missing": 2}
 
 
+def test_stop_names_the_runs_of_other_studies_that_go_on(store: Store, study: Study) -> None:
+    place = study.file.parent
+    rates = {"slow": {"optim.lr": 0.001}, "fast": {"optim.lr": 0.01}}
+    write_study(place, "rates", arms=rates, hypothesis=None, metric="val/loss", seeds=[0])
+    write_study(place, "wants", seeds=[0], needs={"optim.lr": "rates#best"})
+    heats("study", "run", "wants", store=store, cwd=place.parent)
+    done = heats("study", "stop", "wants", store=store, cwd=place.parent)
+    assert "2 runs that it waits for go on: `heats study stop rates`" in done.stderr
+    heats("study", "stop", "rates", store=store, cwd=place.parent)
+    assert "waits for" not in heats("study", "stop", "wants", store=store, cwd=place.parent).stderr
+
+
 def test_verdict_and_its_record(store: Store, study: Study) -> None:
     finish(store, study, expand(study)[0], 1.0)
     found = answer(store, study, "verdict", "study")
