@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -36,5 +37,5 @@ def command(
         going_on = sum(state.standing in ("live", "queued") for state in find_cells(store, needed))
         if going_on:
             what = "1 run that it waits for goes on" if going_on == 1 else f"{going_on} runs that it waits for go on"
-            hint(f"{what}: `heats study stop {needed.label}` ends them")
+            print(f"{what}: `heats study stop {needed.label}` ends them", file=sys.stderr)
     hint(f"`heats study run {found.label} --redo stopped` begins them anew, `heats resume RUN` goes on with one")
