@@ -157,3 +157,13 @@ def _mean(runs: Sequence[RunCurves], name: str) -> tuple[Curve, Floats | None, t
         places = np.mean([np.interp(steps, run.curves[name].steps, run.places[name]) for run in runs], axis=0)
     mean, low, high = (curve(steps, values) for values in (table.mean(axis=0), table.min(axis=0), table.max(axis=0)))
     return Curve(mean.steps, mean.values, times, mean.levels, mean.broken), places, (low, high)
+
+
+def unique_labels(names: Sequence[tuple[str, str]]) -> list[str]:
+    """What runs are called beside each other: their names, with the end of the id where two are the same.
+
+    Args:
+        names: each run's id and name.
+    """
+    found = [name for _, name in names]
+    return [name if found.count(name) == 1 else f"{name} {run_id[-4:]}" for run_id, name in names]

@@ -7,8 +7,7 @@ import pytest
 
 from engine.store.buckets import Curve, curve
 from tui.chart_choice import Choice, grid_shape, limits_in, limits_out, parse_limits
-from tui.run_curves import ChartsView, RunCurves, lines_of, run_colors
-from tui.widgets.chart_grid import unique_labels
+from tui.run_curves import ChartsView, RunCurves, lines_of, run_colors, unique_labels
 
 
 def run(name: str, *metrics: str, arm: str | None = None, values: float = 1.0, length: int = 5) -> RunCurves:

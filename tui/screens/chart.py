@@ -12,9 +12,10 @@ from textual.widgets import Static
 
 from tui.actions import bindings
 from tui.actions.action import CHART
+from tui.run_curves import unique_labels
 from tui.screens.chart_acts import ChartActs
 from tui.screens.runs import update_text
-from tui.widgets.chart_grid import ChartGrid, unique_labels
+from tui.widgets.chart_grid import ChartGrid
 from tui.widgets.key_bar import KeyBar
 
 

@@ -9,9 +9,9 @@ from textual import on
 from textual.css.query import NoMatches
 
 from tui.chart_export import write
-from tui.run_curves import ChartsView
+from tui.run_curves import ChartsView, unique_labels
 from tui.screens.pane import PaneScreen
-from tui.widgets.chart_grid import ChartGrid, unique_labels
+from tui.widgets.chart_grid import ChartGrid
 
 
 class ChartActs(PaneScreen):
