@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -17,7 +16,6 @@ from engine.config.options import nearest
 from engine.config.tasks import config_class, task_packages
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest
-from tui import form_origins
 from tui.actions import LAUNCH, bindings
 from tui.copying import copy
 from tui.form_fields import RUN_FIELDS, FormField, make_fields
@@ -25,7 +23,6 @@ from tui.launch_form import (
     BACKENDS,
     Check,
     Filled,
-    Origin,
     changed_values,
     check_filled,
     command_text,
@@ -33,8 +30,7 @@ from tui.launch_form import (
     requests_of,
     starts_queued,
 )
-from tui.screens.pane import HeatsScreen
-from tui.screens.pick import Item, PickScreen
+from tui.screens.launch_filling import FillingScreen
 from tui.screens.runs import update_text
 from tui.widgets.form_view import FormView
 from tui.widgets.key_bar import KeyBar
@@ -45,7 +41,7 @@ _USUAL = "multiplication"
 """The task of a first run: it needs no data, and trains in a minute anywhere."""
 
 
-class LaunchScreen(HeatsScreen):
+class LaunchScreen(FillingScreen):
     """New runs of a task.
 
     Args:
@@ -58,15 +54,10 @@ class LaunchScreen(HeatsScreen):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LAUNCH)]
 
     def __init__(self, task: str | None = None, *, clone_of: str | None = None) -> None:
-        super().__init__()
+        super().__init__(clone_of)
         self.tasks = tuple(task_packages())
-        self.clone_of = clone_of
-        self.origin: Origin | None = None
         self.outcome = Check()
         self.busy = False
-        self._draft: str | None = None
-        """Under what is typed is kept; None until the form shows what it begins with."""
-        self._before: dict[str, str] | None = None
         self._asked_for = task
         usual = [name for name in self.tasks if name == _USUAL]
         self._use(task or next(iter([*usual, *self.tasks]), ""))
@@ -96,11 +87,6 @@ class LaunchScreen(HeatsScreen):
             yield Button("Launch", id="submit", compact=True, variant="primary")
         yield KeyBar(LAUNCH)
 
-    @property
-    def form(self) -> FormView:
-        """The lines to fill in."""
-        return self.query_one("#form", FormView)
-
     def on_mount(self) -> None:
         find, form = self.query_one("#find", Input), self.form
         find.display = False
@@ -114,54 +100,17 @@ class LaunchScreen(HeatsScreen):
         }  # fmt: skip
         form.input.moves = {key: moves[binding.action] for key, binding in self._bindings if binding.action in moves}
         form.go_to(next((field for field in form.every if field.option is not None), form.every[0]))
-        self._show_title()
+        self.show_title()
         self.ask("slots", "counts the slots", _free_slots, self._took_slots)
-        if self.clone_of is None:
-            self._begin()
-        else:
-            root, run_id = self.heats.store_root, self.clone_of
-            self.ask("clone", "reads the run's options", lambda: _try(root, run_id), self._took_clone)
+        self.begin()
 
     def _took_slots(self, text: str) -> None:
         self._field("run start").hint_text = f"{RUN_FIELDS['start']} {text}"
 
-    def _took_clone(self, found: Origin | str) -> None:
-        if isinstance(found, str) or found.task != self.task_name:
-            said = found if isinstance(found, str) else f"its task {found.task} isn't installed here"
-            self.heats.tell(f"{self.clone_of} can't be cloned: {said}", failed=True)
-            self.dismiss()
-            return
-        self.origin = found
-        self._show_title()
-        self._begin()
-
-    def _begin(self) -> None:
-        """Show what was typed the last time and not launched, else what the form begins with."""
-        key = form_origins.draft_key(self.task_name, self.clone_of)
-        draft = form_origins.read_drafts(self.heats.state.drafts).get(key)
-        self._fill(draft if draft is not None else self._first_values())
-        self._draft = key
-        if draft is not None and draft != self._first_values():
-            self.heats.tell("what was typed here the last time is back; ctrl+l empties the form")
-
-    def _first_values(self) -> dict[str, str]:
-        return dict(self.origin.values) if self.origin is not None else {}
-
-    def _fill(self, values: Mapping[str, str]) -> None:
-        """Put these values into the fields and empty all others."""
-        for field in self.form.every:
-            if field.key != "task":
-                field.value = values.get(field.key, "")
-        self._check()
-
     def put(self, key: str, text: str) -> None:
         """Fill in one line."""
         self._field(key).value = text
-        self._check()
-
-    def typed(self) -> dict[str, str]:
-        """What stands in the fields, by key; empty ones are left out."""
-        return {field.key: field.value for field in self.form.every if field.value and field.key != "task"}
+        self.check()
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 16, "short")
@@ -173,7 +122,8 @@ class LaunchScreen(HeatsScreen):
         rows = [-(-len(words) // width) for words in (text, getattr(widget, "shown_text", ""))]
         update_text(widget, text, layout=rows[0] != rows[1] or width == 1)
 
-    def _show_title(self) -> None:
+    def show_title(self) -> None:
+        """Say what the form is for."""
         what = f"Clone of {self.clone_of}" if self.clone_of else f"New run of {self.task_name}: {self.kind.summary}"
         update_text(self.query_one("#title", Static), what)
 
@@ -215,11 +165,12 @@ class LaunchScreen(HeatsScreen):
     def _filled_in(self, message: FormView.Typed) -> None:
         message.stop()
         if message.field.key != "task":
-            self._check()
+            self.check()
         elif message.field.value in self.tasks and message.field.value != self.task_name:
             self.app.switch_screen(LaunchScreen(message.field.value))
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Check what is typed, and say what it makes."""
         filled = self.filled()
         self.outcome = check_filled(self.kind, filled)
         wrong = self.outcome.key if self.outcome.problem else None
@@ -232,10 +183,7 @@ class LaunchScreen(HeatsScreen):
         self._say(filled)
         command = command_text(filled, root=self.heats.store_root, origin=self.origin)
         self._put("command", command)
-        if self._draft is not None:
-            typed = self.typed()
-            kept = typed if typed != self._first_values() else None
-            self.heats.change_state(drafts=form_origins.with_draft(self.heats.state.drafts, self._draft, kept))
+        self.keep_draft()
 
     def _say(self, filled: Filled) -> None:
         """One sentence below the form: what is wrong, else what would be made."""
@@ -323,48 +271,6 @@ class LaunchScreen(HeatsScreen):
             return
         self.dismiss()
 
-    # Filling it anew
-
-    def action_empty_form(self) -> None:
-        """Back to what the form began with."""
-        self._before = self.typed()
-        self._fill(self._first_values())
-        self.heats.tell("the form is as it began; ctrl+r brings back what stood in it")
-
-    def action_bring_back(self) -> None:
-        """What stood in the form before it was emptied or filled anew; once more turns that back."""
-        if self._before is None:
-            self.heats.tell("nothing was emptied or filled anew since the form was opened")
-            return
-        before, self._before = self._before, self.typed()
-        self._fill(before)
-
-    def action_start_from(self) -> None:
-        """Choose an arm of a study whose options to take."""
-        task = self.task_name
-        self.ask("origins", "reads the studies", lambda: form_origins.of_studies(task), self._choose_origin)
-
-    def _choose_origin(self, origins: list[Origin]) -> None:
-        if not origins:
-            self.heats.tell(f"no study of {self.task_name} in experiments/", failed=True)
-            return
-
-        def chosen(picked: str | None) -> None:
-            if picked is None:
-                return
-            at = int(picked)
-            self._before = self.typed()
-            own = {key: text for key, text in self.typed().items() if key.startswith("run ") or key == "seed"}
-            self._fill({**origins[at].values, **own})
-            more = f"; {origins[at].told}" if origins[at].told else ""
-            self.heats.tell(f"options of {origins[at].title}{more}; ctrl+r brings back what stood here")
-
-        words = [" ".join(f"{key}={text}" for key, text in origin.values.items()) for origin in origins]
-        items = [
-            Item(str(at), origin.title, values) for at, (origin, values) in enumerate(zip(origins, words, strict=True))
-        ]
-        self.app.push_screen(PickScreen(f"Take the options of which arm? ({self.task_name})", items), chosen)
-
     def action_copy_command(self) -> None:
         """The equivalent command line to the clipboard."""
         text = command_text(self.filled(), root=self.heats.store_root, origin=self.origin)
@@ -408,11 +314,9 @@ class LaunchScreen(HeatsScreen):
         """The launch came back: leave, or stay so that nothing typed is lost."""
         self.busy = False
         if failed:
-            self._check()
+            self.check()
             return
-        if self._draft is not None:
-            self.heats.change_state(drafts=form_origins.with_draft(self.heats.state.drafts, self._draft, None))
-        self._draft = None
+        self.keep_draft(launched=True)
         self.dismiss()
 
 
@@ -425,13 +329,3 @@ def _free_slots() -> str:
     except HeatsError as error:
         return str(error)
     return f"Free now: {max(0, every - taken)} of {every}."
-
-
-def _try(root: object, run_id: str) -> Origin | str:
-    """The options of a run, or why they can't be had."""
-    from pathlib import Path
-
-    try:
-        return form_origins.of_run(Path(str(root)), run_id)
-    except HeatsError as error:
-        return str(error)
