@@ -75,9 +75,10 @@ class StudiesScreen(PaneScreen):
         self.ask("sources", "looks for studies", lambda: first_look(root, labels), self._found)
 
     def _found(self, first: list[StudyView]) -> None:
-        trained = {run.study for run in self.heats.tracker.runs or ()}
-        # Those with runs come first: they are what one works on, the others what one could.
-        self.sources = sorted((view.source for view in first), key=lambda source: source.label not in trained)
+        with_runs = {run.study for run in self.heats.tracker.runs or ()}
+        trained = {view.source.name for view in first if view.source.label in with_runs}
+        # Those with runs come first, each with its presets: they are what one works on, the others what one could.
+        self.sources = sorted((view.source for view in first), key=lambda source: source.name not in trained)
         old = {label: view for label, view in self.views.items() if view.whole and not view.problem}
         self.views = {view.source.label: view if view.problem else old.get(view.source.label, view) for view in first}
         # The small ones first: nobody waits for them behind a thousand cells.
