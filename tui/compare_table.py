@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from engine.errors import HeatsError
+from engine.store.diff import AS_STORED
 from engine.store.paths import open_store
 from engine.store.summary import RunSummary
 from tui import format
-from tui.comparing import Compared, best_of, mode_of, option_keys, parting_text, read_compared, winners
+from tui.comparing import Compared, best_of, letters, mode_of, option_keys, parting_text, read_compared, winners
 from tui.widgets.grid import GridRow
 
 if TYPE_CHECKING:
@@ -151,6 +152,22 @@ def _weights(found: RunDiff | str | None, wait: str) -> str:
     return {True: "same", False: "differ", None: "-"}[found.weights]
 
 
+def stored_lines(compared: Sequence[Compared]) -> list[Text]:
+    """Which runs' options are as their files have them, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for at, item in enumerate(compared):
+        if item.as_stored:
+            reasons.setdefault(item.as_stored, []).append(letters(at))
+    return [
+        Text(f"options of {', '.join(names)} are {AS_STORED}: {reason}", "yellow") for reason, names in reasons.items()
+    ]
+
+
+def _problems(found: RunDiff) -> list[Text]:
+    """What else the comparison says of two runs: `stored_lines` says the same of all of them."""
+    return [Text(problem, "yellow") for problem in found.problems if AS_STORED not in problem]
+
+
 def detail_lines(found: RunDiff | str | None, names: tuple[str, str], titles: tuple[str, str]) -> list[Text]:
     """How one run differs from the first: in a sentence, then code and environment, line by line."""
     from tui.cli.changes import word
@@ -164,7 +181,7 @@ def detail_lines(found: RunDiff | str | None, names: tuple[str, str], titles: tu
     if isinstance(found, str):
         return [head, Text(f"they can't be compared: {found}", "red")]
     told = verdict(found).replace(" in B", f" in {second}").replace(" of B only", f" of {second} only")
-    lines = [head, Text(told), *(Text(problem, "yellow") for problem in found.problems)]
+    lines = [head, Text(told), *_problems(found)]
     code = found.code
     if code.same:
         lines.append(Text("code: the same" if code.commits[0] else "code: nothing is known of it"))

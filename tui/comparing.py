@@ -30,8 +30,8 @@ class Compared:
     lowest: Mapping[str, float] = field(default_factory=dict)
     """By metric, the least finite value that counts."""
     highest: Mapping[str, float] = field(default_factory=dict)
-    note: str = ""
-    """What could not be read as it should."""
+    as_stored: str = ""
+    """Why its options are as its file has them, not as its task reads them; empty where they are."""
 
 
 def read_compared(run: RunPaths) -> Compared:
@@ -49,11 +49,11 @@ def read_compared(run: RunPaths) -> Compared:
     summary = summarize(run, events=False)
     if summary is None:
         raise HeatsError("is gone, or just being made", place=run.id)
-    note = ""
+    as_stored = ""
     try:
         options = flatten(effective_config(run).model_dump())
     except HeatsError as error:
-        note = f"options of {run.id} are compared as stored: {error}"
+        as_stored = error.message
         try:
             options = read_yaml_file(run.config)
         except HeatsError:
@@ -66,7 +66,7 @@ def read_compared(run: RunPaths) -> Compared:
         if len(values):
             lowest[name], highest[name] = float(values.min()), float(values.max())
     seconds = float(training_seconds(told, np.asarray([told.last_step]))[0])
-    return Compared(summary, options, seconds, lowest, highest, note)
+    return Compared(summary, options, seconds, lowest, highest, as_stored)
 
 
 def option_keys(options: Sequence[dict[str, Any]], *, everything: bool = False) -> list[str]:

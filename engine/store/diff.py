@@ -154,18 +154,22 @@ def _stat(first: str, second: str, places: list[Any]) -> tuple[str, ...]:
     return ()
 
 
+AS_STORED = "compared as stored"
+"""What is said of options that could not be read as their task reads them."""
+
+
 def _options(run: RunPaths, problems: list[str]) -> dict[str, Any]:
     """Every option in effect, by dotted key; as the files have it where the task can't be asked."""
     try:
         return flatten(effective_config(run).model_dump())
     except HeatsError as error:
-        reason = str(error)
+        reason = error.message
     try:
         values = read_yaml_file(run.config)
     except HeatsError as error:
         problems.append(f"{run.id}: its options can't be read ({error})")
         return {}
-    problems.append(f"{run.id}: its options are compared as stored ({reason})")
+    problems.append(f"{run.id}: its options are {AS_STORED} ({reason})")
     return values
 
 

@@ -38,8 +38,8 @@ def command(
         raise HeatsError(what, remedy=f"name 2 to {_MOST} runs")
     compared = [read_compared(run) for run in found]
     for item in compared:
-        if item.note:
-            complain(f"note: {item.note}")
+        if item.as_stored:
+            complain(f"note: options of {item.summary.id} are compared as stored: {item.as_stored}")
     keys = option_keys([item.options for item in compared], everything=all_keys)
     parted = _parted(*found) if len(found) == 2 else None
     if as_json:

@@ -16,7 +16,7 @@ from engine.store.paths import open_store
 from engine.store.summary import RunSummary
 from tui.actions import bindings
 from tui.actions.action import COMPARE
-from tui.compare_table import Table, detail_lines, name_of, read_table, short_name, table_rows
+from tui.compare_table import Table, detail_lines, name_of, read_table, short_name, stored_lines, table_rows
 from tui.comparing import Compared, letters
 from tui.copying import Copyable, fixed
 from tui.screens.opening import open_chart, open_launch, open_run
@@ -217,7 +217,7 @@ class CompareScreen(PaneScreen):
         if table is None:
             return
         problems: list[Text | str] = [Text(text, "yellow") for text in table.problems]
-        problems += [Text(item.note, "yellow") for item in table.compared if item.note]
+        problems += stored_lines(table.compared)
         if len(table.compared) < 2:
             pane.show([*problems, table.alone or "There is nothing to compare with."])
             return
