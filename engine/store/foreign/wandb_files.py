@@ -112,7 +112,8 @@ class _Reader:
     def finish(self) -> None:
         """Say how the run ended, once all is read."""
         if self.exit_code is None:
-            self.run.ended, self.run.reason = "failed", "imported; its W&B record has no end: it was killed, or still went on"
+            self.run.ended = "failed"
+            self.run.reason = "imported; its W&B record has no end: it was killed, or still went on"
         elif self.exit_code:
             self.run.ended, self.run.reason = "failed", f"imported; W&B recorded exit code {self.exit_code}"
         if self.skipped:
