@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -259,6 +260,8 @@ class RunConfig(Section):
     """One line about the task."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics that its evaluations log, `*` standing for any text; studies refuse others. Empty: nobody checks."""
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Other names by which options may be given, such as the flat ones of the script that a task goes back to."""
     trainer: ClassVar[str] = "engine.train"
     """The module that runs an attempt, as `python -m MODULE RUN_FOLDER --attempt N`."""
 

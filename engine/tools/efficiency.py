@@ -73,6 +73,7 @@ def count_work(run: RunPaths, steps: int | None = None) -> dict[str, Any]:
     task.store = run.folder.parent
     determinism.seed_everything(config.seed)
     data = task.build_data()
+    config = task.config = task.settle(len(data))
     model = task.build_model().to(device).train()
     options = config.data.model_copy(update={"num_workers": 0})
     loader = IndexLoader(data, config.train.batch_size, config.seed, options)

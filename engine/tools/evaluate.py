@@ -22,9 +22,11 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
     parser.add_argument("--split", choices=["val", "test"], default="val")
+    parser.add_argument("--modes", type=int, nargs="*", default=[], help="for tasks with several: in which ways")
     arguments = parser.parse_args(words)
+    run, modes = RunPaths(arguments.run_dir.absolute()), tuple(arguments.modes)
     try:
-        report = evaluate_checkpoint(RunPaths(arguments.run_dir.absolute()), arguments.checkpoint, arguments.split)
+        report = evaluate_checkpoint(run, arguments.checkpoint, arguments.split, modes)
     except HeatsError as error:
         print(f"heats: {error}", file=sys.stderr)
         return error.exit_code
@@ -32,16 +34,17 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def evaluate_checkpoint(run: RunPaths, wanted: str, split: str) -> dict[str, Any]:
+def evaluate_checkpoint(run: RunPaths, wanted: str, split: str, modes: tuple[int, ...] = ()) -> dict[str, Any]:
     """A checkpoint's figures on a split.
 
     Args:
         run: which run.
         wanted: `best`, `latest` or a step.
         split: `val` or `test`.
+        modes: the ways of evaluating that are wanted; those of the config without it.
 
     Raises:
-        HeatsError: there is no such checkpoint, or it can't be used.
+        HeatsError: there is no such checkpoint, it can't be used, or the task has no such mode.
     """
     record = read_run(run.record)
     if record is None:
@@ -62,6 +65,8 @@ def evaluate_checkpoint(run: RunPaths, wanted: str, split: str) -> dict[str, Any
     device = determinism.choose_device(config.train.device)
     task = load_task(record.task)(config)
     task.store, task.step = run.folder.parent, chosen.step
+    if modes:
+        task.choose_modes(modes)
     task.build_data()
     model = task.build_model().to(device)
     loaded = Loaded(chosen)

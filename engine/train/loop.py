@@ -86,6 +86,7 @@ def train(
     precision = Precision(choose_dtype(config.precision.dtype, device), device)
     determinism.seed_everything(config.seed)
     data = ranks.in_turn(task.build_data)
+    config = task.config = recorder.config = task.settle(len(data))
     # Seeded again, so that arms of a study that differ in their data still start from the same weights.
     determinism.seed_everything(config.seed)
     model = task.build_model()
