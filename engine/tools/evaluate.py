@@ -61,7 +61,7 @@ def evaluate_checkpoint(run: RunPaths, wanted: str, split: str) -> dict[str, Any
     determinism.apply_settings(config)
     device = determinism.choose_device(config.train.device)
     task = load_task(record.task)(config)
-    task.store, task.step = run.folder.parent, chosen.step
+    task.store, task.folder, task.step = run.folder.parent, run.folder, chosen.step
     task.build_data()
     model = task.build_model().to(device)
     loaded = Loaded(chosen)
