@@ -70,7 +70,7 @@ def count_work(run: RunPaths, steps: int | None = None) -> dict[str, Any]:
     determinism.apply_settings(config)
     device = determinism.choose_device(config.train.device)
     task = load_task(record.task)(config)
-    task.store = run.folder.parent
+    task.store, task.folder = run.folder.parent, run.folder
     determinism.seed_everything(config.seed)
     data = task.build_data()
     config = task.config = task.settle(len(data))

@@ -64,7 +64,7 @@ def evaluate_checkpoint(run: RunPaths, wanted: str, split: str, modes: tuple[int
     determinism.apply_settings(config)
     device = determinism.choose_device(config.train.device)
     task = load_task(record.task)(config)
-    task.store, task.step = run.folder.parent, chosen.step
+    task.store, task.folder, task.step = run.folder.parent, run.folder, chosen.step
     if modes:
         task.choose_modes(modes)
     task.build_data()

@@ -98,6 +98,8 @@ class Task(ABC, Generic[ConfigType]):
     """Which figure of `evaluate` is the share of samples that are classified right."""
     store: Path | None = None
     """The folder of the run's store, for tasks that take something from other runs; set before anything is built."""
+    folder: Path | None = None
+    """The run's own folder, for tasks that keep something beside its checkpoints; set before anything is built."""
     modes: tuple[int, ...] = ()
     """The numbers of the ways of evaluating among which `heats evaluate --modes` chooses; most tasks have one way."""
     step: int = 0
