@@ -98,7 +98,7 @@ def blocks(draws: Tensor, valid: Tensor, wanted: Tensor, most: int | None, *, ke
         keep_leftovers: see `SplitRules`; without them there are fewer positions than wanted.
     """
     length = valid.shape[1]
-    for_sizes, for_places, for_offsets = draws[:, _SCALARS:].split(length, dim=1)
+    for_sizes, for_places, for_offsets = draws[:, _SCALARS:].reshape(len(draws), _ARRAYS, length).unbind(1)
     limit = wanted if most is None else wanted.clamp(max=most)
     count = (draws[:, 2].double() * limit).floor().long().add(1).minimum(limit)
     units = torch.arange(length, device=valid.device)
