@@ -75,7 +75,10 @@ def build_model(config: Config, tokenizer: Any) -> Any:
     model.rope_base = options.rope_base if options.position == "rope" else None
     model.flex = options.attention
     if config.train.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if hasattr(model, "activation_checkpointing_enable"):
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        else:  # its older name
+            model.gradient_checkpointing_enable({"use_reentrant": False})
     return model
 
 
