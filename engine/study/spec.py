@@ -243,7 +243,8 @@ def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if key == "base" and isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
             merged[key] = flatten(base[key]) | flatten(value)  # either may be nested or dotted
         elif key in ("budget", "search", "needs") and isinstance(value, Mapping):
-            merged[key] = {**(base.get(key) or {}), **value}
+            together = {**(base.get(key) or {}), **value}
+            merged[key] = {name: given for name, given in together.items() if given is not None}  # null takes it away
         else:
             merged[key] = value
     return merged
