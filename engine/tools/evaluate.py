@@ -5,26 +5,33 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.config.resolve import parse_overrides
+from engine.config.sections import TaskConfig
 from engine.errors import HeatsError
 from engine.store.checkpoints import choose
 from engine.store.files import encode_number
 from engine.store.paths import RunPaths
 from engine.store.records import read_run
-from engine.store.stored_config import training_config
+from engine.store.stored_config import apply_overrides, training_config
 
 
 def main(words: list[str] | None = None) -> int:
     """Print `{"run": ..., "checkpoint": step, "split": ..., "metrics": {...}}`; exit code 2 for misuse."""
     parser = argparse.ArgumentParser(prog="python -m engine.tools.evaluate", description=__doc__)
     parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="evaluate with this option")
     parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
     parser.add_argument("--split", choices=["val", "test"], default="val")
     arguments = parser.parse_args(words)
     try:
-        report = evaluate_checkpoint(RunPaths(arguments.run_dir.absolute()), arguments.checkpoint, arguments.split)
+        report = evaluate_checkpoint(
+            RunPaths(arguments.run_dir.absolute()), arguments.checkpoint, arguments.split,
+            overrides=parse_overrides(arguments.set),
+        )  # fmt: skip
     except HeatsError as error:
         print(f"heats: {error}", file=sys.stderr)
         return error.exit_code
@@ -32,13 +39,16 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def evaluate_checkpoint(run: RunPaths, wanted: str, split: str) -> dict[str, Any]:
+def evaluate_checkpoint(
+    run: RunPaths, wanted: str, split: str, *, overrides: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A checkpoint's figures on a split.
 
     Args:
         run: which run.
         wanted: `best`, `latest` or a step.
         split: `val` or `test`.
+        overrides: options to evaluate with instead of the run's own, by dotted key.
 
     Raises:
         HeatsError: there is no such checkpoint, or it can't be used.
@@ -47,6 +57,10 @@ def evaluate_checkpoint(run: RunPaths, wanted: str, split: str) -> dict[str, Any
     if record is None:
         raise HeatsError("its run.json is missing or damaged", place=run.id)
     config = training_config(run)
+    if overrides:
+        changed = apply_overrides(config, overrides, place="--set")
+        assert isinstance(changed, TaskConfig), "options change no class"
+        config = changed
     chosen = choose(run, wanted, config.evaluation.best_mode).checkpoint
     if chosen is None:
         raise HeatsError("it has no checkpoint that can be used yet", place=run.id)

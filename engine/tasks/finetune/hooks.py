@@ -102,6 +102,9 @@ class Statistics:
 class Hooks:
     """Hooks on a model, as a context manager: whatever happens in the block, they are removed at its end.
 
+    Of forward hooks those that change run before those that only look, whichever came first: what is recorded is what
+    the model went on with.
+
     Args:
         model: on whose modules.
     """
@@ -138,7 +141,7 @@ class Hooks:
             hook.calls += 1
             return act(module, inputs)
 
-        self._handles.append(find_module(self.model, name).register_forward_pre_hook(run))
+        self._handles.append(find_module(self.model, name).register_forward_pre_hook(run, prepend=changes))
 
     def after(
         self,
@@ -159,7 +162,7 @@ class Hooks:
             hook.calls += 1
             return act(module, inputs, output)
 
-        self._handles.append(find_module(self.model, name).register_forward_hook(run))
+        self._handles.append(find_module(self.model, name).register_forward_hook(run, prepend=changes))
 
     def backward(
         self, name: str, act: Callable[[nn.Module, Any, Any], Any], purpose: str = "", *, changes: bool = True

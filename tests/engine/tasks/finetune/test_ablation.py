@@ -26,7 +26,7 @@ def _within(model: Any, place: str, given: Tensor, ablation: Ablation, *, output
         found.append(seen[-1][0] if isinstance(seen[-1], tuple) else seen[-1])
 
     with ablate(model, ablation, attention_means(model, Ablation("mean"), [given])) as hooks:
-        (hooks.after if output else hooks.before)(place, keep)
+        (hooks.after if output else hooks.before)(place, keep, changes=False)
         model(given)
     return found[0]
 
@@ -127,7 +127,7 @@ def test_of_chosen_heads_only_these_are_taken_and_only_in_the_chosen_layers(kind
     def heads_of(layer: int, ablation: Ablation) -> Tensor:
         found: list[Tensor] = []
         with ablate(model, ablation, means) as hooks:
-            hooks.before(place.format(layer), lambda module, inputs: found.append(inputs[0]))
+            hooks.before(place.format(layer), lambda module, inputs: found.append(inputs[0]), changes=False)
             model(given)
         return found[0].view(*found[0].shape[:-1], HEADS, SIZE)
 
