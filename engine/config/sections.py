@@ -49,20 +49,24 @@ class TrainSection(Section):
 class OptimSection(Section):
     """The optimizer."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    """Which optimizer."""
+    name: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
+    """Which optimizer. muon moves hidden matrices; all else is moved by AdamW at the same rate."""
     lr: PositiveFloat = 1e-3
     """Peak learning rate."""
     weight_decay: NonNegativeFloat = 0.01
     """Decay of weights with two or more dimensions; biases and norms are not decayed."""
     beta1: Share = 0.9
-    """AdamW: decay of the first moment."""
+    """AdamW and Lion: decay of the first moment."""
     beta2: Share = 0.999
     """AdamW: decay of the second moment."""
     eps: PositiveFloat = 1e-8
     """AdamW: added to the denominator."""
     momentum: Share = 0.9
     """SGD: momentum."""
+    lion_beta2: Share = 0.99
+    """Lion: decay of its moment."""
+    muon_momentum: Share = 0.95
+    """Muon: momentum, Nesterov's."""
     min_lr_ratio: Share = 0.1
     """The schedule ends at this share of the peak rate."""
     fused: bool = True

@@ -95,7 +95,7 @@ def train(
     model = model.to(device)
     parallel = Parallel(model, ranks, config.parallel.kind)
     trainable = task.trainable_module(model)
-    groups = task.param_groups(model) or optim.decay_groups(trainable, config.optim.weight_decay)
+    groups = task.param_groups(model) or optim.default_groups(config.optim, trainable)
     optimizer = optim.build_optimizer(config.optim, groups, device, sharded=parallel.sharded)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if config.train.compile:

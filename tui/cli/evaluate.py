@@ -20,6 +20,10 @@ from tui.cli.terminal import hint, print_json, safe
 
 def command(
     run: RunName,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Options to evaluate with instead of the run's own."),
+    ] = None,
     checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="best, latest or a step.")] = "best",
     split: Annotated[Literal["val", "test"], typer.Option("--split", help="On which data.")] = "val",
     modes: Annotated[
@@ -29,13 +33,18 @@ def command(
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Evaluate a checkpoint of a run, in a process of its own."""
+    """Evaluate a checkpoint of a run, in a process of its own.
+
+    With other options than it was trained with, too: heats evaluate RUN ablation.kind=delete
+    """
     found = the_run(run, runs_dir)
     if checkpoint not in ("best", "latest") and not checkpoint.isdecimal():
         raise HeatsError(f"`{checkpoint}` is no checkpoint", place="--checkpoint", remedy="give best, latest or a step")
     words = [*program("engine.tools.evaluate"), str(found.folder), "--checkpoint", checkpoint, "--split", split]
     if modes is not None:
         words += ["--modes", *_numbers(modes)]
+    for option in options or []:
+        words += ["--set", option]
     hint(f"evaluating {found.id} ...")
     result = _run(words, found.id)
     if as_json:

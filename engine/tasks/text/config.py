@@ -16,8 +16,9 @@ class TextDataSection(DataSection):
     """Which text to learn, and how it is cut into tokens."""
 
     corpus: str = "embedded"
-    """embedded (the language reference that comes with Python, about 465,000 characters), wikitext-2, wikitext-103, or
-    the path of a text file, of a folder of text files, or of a folder written by datasets' `save_to_disk`."""
+    """embedded (the language reference that comes with Python, about 465,000 characters), docstrings (of its standard
+    library, about twice as much), wikitext-2, wikitext-103, or the path of a text file, of a folder of text files, or
+    of a folder written by datasets' `save_to_disk`."""
     root: str = "~/.cache/heats/data"
     """Folder in which wikitext-2 and wikitext-103 are looked for first, each in a folder of its name."""
     download: bool = False

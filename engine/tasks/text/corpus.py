@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
+import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ WIKITEXT = {"wikitext-2": "wikitext-2-raw-v1", "wikitext-103": "wikitext-103-raw
 _HELD_OUT = 0.1
 _SHARED_PARAGRAPH = 100
 _PLACE = "data.corpus"
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _ARTICLE = re.compile(r" ?= [^=\n]+ = ?\n?")
 _FILE_NAMES: dict[Part, tuple[str, ...]] = {
     "train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",),
@@ -52,7 +55,7 @@ def load_corpus(name: str, root: str | Path = "~/.cache/heats/data", *, download
     """A corpus in three parts, none empty.
 
     Args:
-        name: embedded, wikitext-2, wikitext-103, or the path of a text file, of a folder of text files, or of a folder
+        name: embedded, docstrings, wikitext-2, wikitext-103, or the path of a text file, a folder of text files, or one
             written by datasets' `save_to_disk`. Files called train, validation and test are those parts; else, and
             where a data set lacks a part, a tenth of the documents each is cut off.
         root: folder in which the two data sets of known name are looked for first; `~` is understood.
@@ -61,8 +64,8 @@ def load_corpus(name: str, root: str | Path = "~/.cache/heats/data", *, download
     Raises:
         HeatsError: the text isn't there, can't be read, or is too little for three parts.
     """
-    if name == "embedded":
-        return _whole("embedded", embedded_parts())
+    if name in ("embedded", "docstrings"):
+        return _whole(name, embedded_parts() if name == "embedded" else docstring_parts())
     if name in WIKITEXT:
         folder = Path(root).expanduser() / name
         return _whole(name, _read_folder(folder) if folder.is_dir() else _wikitext(name, download))
@@ -73,7 +76,7 @@ def load_corpus(name: str, root: str | Path = "~/.cache/heats/data", *, download
         return _whole(name, _cut_stretch(_read_text(place)))
     raise HeatsError(
         f"there is no corpus `{name}`", place=_PLACE,
-        remedy=f"give embedded, {', '.join(WIKITEXT)}, or the path of a text file or folder",
+        remedy=f"give embedded, docstrings, {', '.join(WIKITEXT)}, or the path of a text file or folder",
     )  # fmt: skip
 
 
@@ -90,20 +93,40 @@ def embedded_parts() -> dict[Part, list[str]]:
     """
     from pydoc_data.topics import topics
 
-    groups = _related(topics)
-    documents = ["\n\n".join(dict.fromkeys(topics[name].strip() for name in group)) for group in groups]
-    return _cut_documents(documents)
+    return _cut_related(topics)
 
 
-def _related(topics: dict[str, str]) -> list[list[str]]:
-    """The names of topics, in groups that share no long paragraph."""
+def docstring_parts() -> dict[Part, list[str]]:
+    """What the modules of Python's standard library say of themselves, split by module in the same way.
+
+    Other English than the language reference, on every machine: something to have learnt before.
+    """
+    texts = {}
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        found = [ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED)]
+        texts[path.name] = "\n\n".join(text for text in found if text)
+    return _cut_related({name: text for name, text in texts.items() if text})
+
+
+def _cut_related(texts: dict[str, str]) -> dict[Part, list[str]]:
+    """Named texts in three parts; those that share a long paragraph make one document."""
+    groups = _related(texts)
+    return _cut_documents(["\n\n".join(dict.fromkeys(texts[name].strip() for name in group)) for group in groups])
+
+
+def _related(texts: dict[str, str]) -> list[list[str]]:
+    """The names of texts, in groups that share no long paragraph."""
     holders: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(topics):
-        for paragraph in topics[name].split("\n\n"):
+    for name in sorted(texts):
+        for paragraph in texts[name].split("\n\n"):
             plain = " ".join(paragraph.split())
             if len(plain) >= _SHARED_PARAGRAPH:
                 holders[plain].append(name)
-    leader = {name: name for name in topics}
+    leader = {name: name for name in texts}
 
     def lead(name: str) -> str:
         while leader[name] != name:
@@ -114,7 +137,7 @@ def _related(topics: dict[str, str]) -> list[list[str]]:
         for other in others:
             leader[lead(other)] = lead(first)
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(topics):
+    for name in sorted(texts):
         groups[lead(name)].append(name)
     return list(groups.values())
 
