@@ -118,6 +118,8 @@ class ConditionalDataSection(TextDataSection):
     has seen the answers."""
     random_tokens: PositiveInt = 200_000
     """How many of them there are to train on; a tenth as many are held out."""
+    random_rows: NonNegativeInt = 0
+    """Above 0, the symbols come in documents of about this length, as lines of text do."""
     log_digests: bool = False
     """Log a digest of each step's batches, as the model sees them, so that `heats diff` can tell whether two runs saw
     the same."""
@@ -183,6 +185,8 @@ class ConditionalEvaluationSection(EvaluationSection):
     """Blocks evaluated at once."""
     split_seed: NonNegativeInt = 42
     """Governs the splits of modes 2 and 3, which are drawn once and kept in the run's folder."""
+    score_ends: bool = True
+    """Score ends of documents like any other token; false compares runs fairly that weren't trained on them."""
     boundary_pct_min: Share = 0.1
     """Mode 2: start and end together are between this share of the positions ..."""
     boundary_pct_max: Share = 0.3

@@ -102,7 +102,13 @@ def _random_streams(data: ConditionalDataSection) -> dict[Part, Stream]:
     """Symbols drawn evenly, the same for all seeds, as a corpus would be."""
     counts = {"train": data.random_tokens, "validation": data.random_tokens // 10, "test": data.random_tokens // 10}
     chance = np.random.Generator(np.random.PCG64(data.random_symbols))
-    return {part: chance.integers(data.random_symbols, size=counts[part], dtype=np.uint16) for part in PARTS}
+    streams: dict[Part, Stream] = {}
+    for part in PARTS:
+        symbols = chance.integers(data.random_symbols, size=counts[part], dtype=np.uint16)
+        if data.random_rows:
+            symbols[chance.random(counts[part]) * data.random_rows < 1] = Symbols(data.random_symbols).eos
+        streams[part] = symbols
+    return streams
 
 
 class BlockOrder:

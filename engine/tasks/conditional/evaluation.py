@@ -30,6 +30,7 @@ def evaluate_modes(
     layout: Layout,
     batch_size: int,
     device: torch.device,
+    counted: Tensor | None = None,
 ) -> dict[str, float]:
     """For each mode of 1 to 5 `mode<m>_loss`, in nats over all scored tokens alike, and `mode<m>_perplexity`.
 
@@ -44,6 +45,7 @@ def evaluate_modes(
         layout: what the model reads.
         batch_size: blocks at once.
         device: of the model.
+        counted: (N, L) bool, the tokens whose losses count where they are scored; all without it.
     """
     losses: dict[int, Tensor] = {}
     found: dict[int, float] = {}
@@ -51,7 +53,8 @@ def evaluate_modes(
         source = _SOURCE[mode]
         if source not in losses:
             losses[source] = split_losses(model, tokens, splits[source], layout, batch_size, device)
-        found[mode] = float(losses[source][splits[mode].scored].mean())
+        scored = splits[mode].scored if counted is None else splits[mode].scored & counted
+        found[mode] = float(losses[source][scored].mean())
     figures = {}
     for mode, loss in found.items():
         figures[f"mode{mode}_loss"] = loss

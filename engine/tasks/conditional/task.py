@@ -39,6 +39,8 @@ class HeldOut:
     """(N, L) int64."""
     splits: dict[int, Split]
     """By mode."""
+    counted: Tensor
+    """(N, L) bool: the tokens whose losses count where they are scored."""
 
 
 class Conditional(Task[Config]):
@@ -137,7 +139,14 @@ class Conditional(Task[Config]):
         and pairs of tokens achieves on mode 1's (`mode0_unigram_perplexity`, `mode0_bigram_perplexity`)."""
         held_out, options = self._of(split), self.config.evaluation
         figures = evaluate_modes(
-            model, held_out.tokens, held_out.splits, self._modes, self.layout, options.batch_size, device
+            model,
+            held_out.tokens,
+            held_out.splits,
+            self._modes,
+            self.layout,
+            options.batch_size,
+            device,
+            held_out.counted,
         )
         if 0 in self._modes:
             blocks = (min(_CANARY_BLOCKS, len(held_out.tokens)), held_out.tokens.shape[1])
@@ -151,7 +160,8 @@ class Conditional(Task[Config]):
             stream = self.text.streams["validation" if split == "val" else "test"]
             tokens = evaluated_blocks(stream, self.config.data.block_size, options.blocks)
             splits = kept_splits(self.folder, split, tokens, options, self.layout)
-            self._held_out[split] = HeldOut(tokens, splits)
+            counted = torch.ones_like(tokens, dtype=torch.bool) if options.score_ends else tokens != self.text.ids.eos
+            self._held_out[split] = HeldOut(tokens, splits, counted)
         return self._held_out[split]
 
     def _floors(self, tokens: Tensor) -> dict[str, float]:

@@ -110,6 +110,16 @@ def test_perplexity_is_that_of_a_sliding_window() -> None:
             assert ours == pytest.approx(sliding_window(model, tokens.flatten(), LENGTH), rel=1e-5)
 
 
+def test_ends_of_documents_can_be_left_out_of_the_score_but_are_seen() -> None:
+    model, tokens, splits, layout = made()
+    tokens[:, 3::5] = IDS.eos
+    counted = tokens != IDS.eos
+    with torch.no_grad():
+        all_losses = split_losses(model, tokens, splits[2], layout, 7, CPU)
+        figures = evaluate_modes(model, tokens, splits, (2,), layout, 7, CPU, counted)
+    assert figures["mode2_loss"] == pytest.approx(float(all_losses[splits[2].scored & counted].mean()))
+
+
 def test_the_baseline_has_modes_1_and_4() -> None:
     figures = figures_of({"model.kind": "baseline"}, (1, 4))
     assert set(figures) == {"loss", "mode1_loss", "mode1_perplexity", "mode4_loss", "mode4_perplexity"}

@@ -92,7 +92,7 @@ def gradients(values: dict[str, Any]) -> tuple[float, list[torch.Tensor]]:
     for _ in range(config.train.accumulation):
         context = StepContext(0, 10, CPU, torch.Generator())
         ((weight, loss),) = task.loss(model, next(batches), context).values()
-        (weight * loss / config.train.accumulation).backward()
+        (weight * loss / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach()) / config.train.accumulation
     return total, [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
