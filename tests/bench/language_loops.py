@@ -89,6 +89,11 @@ def bare(clock: Clock, size: str, folder: Path) -> None:
 
 def transformers_trainer(clock: Clock, size: str, folder: Path) -> None:
     """Hugging Face's Trainer on the same model and batches, silent."""
+    task = _task(size, folder)
+    _trainer(clock, _model(task), Batches(task), folder / f"transformers-{size}")
+
+
+def _trainer(clock: Clock, model: Any, batches: IterableDataset[Batch], folder: Path) -> None:
     import transformers
 
     class Ticking(transformers.Trainer):  # type: ignore[misc]
@@ -100,16 +105,14 @@ def transformers_trainer(clock: Clock, size: str, folder: Path) -> None:
             result: Tensor = super().training_step(*words, **named)
             return result
 
-    task = _task(size, folder)
-    model = _model(task)
     optimizer = _optimizer(model)
     constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     options = transformers.TrainingArguments(
-        output_dir=str(folder / f"transformers-{size}"), max_steps=ENDLESS, per_device_train_batch_size=BATCH,
+        output_dir=str(folder), max_steps=ENDLESS, per_device_train_batch_size=BATCH,
         max_grad_norm=1.0, learning_rate=RATE, use_cpu=True, save_strategy="no", eval_strategy="no",
         logging_strategy="no", report_to=[], disable_tqdm=True,
     )  # fmt: skip
-    Ticking(model=model, args=options, train_dataset=Batches(task), optimizers=(optimizer, constant)).train()
+    Ticking(model=model, args=options, train_dataset=batches, optimizers=(optimizer, constant)).train()
 
 
 def _heats(clock: Clock, name: str, made: Any, folder: Path) -> None:
@@ -137,12 +140,39 @@ def finetune(clock: Clock, size: str, folder: Path) -> None:
     _heats(clock, f"finetune-{size}", Finetune(_config(size)), folder)
 
 
-def conditional(clock: Clock, size: str, folder: Path) -> None:
-    """The task `conditional`, which trains more tokens a sample than it has: those of X_c stand before the body."""
+def _conditional(size: str, **more: Any) -> Any:
     config_class = import_module("engine.tasks.conditional.config").Config
     task_class = import_module("engine.tasks.conditional.task").TASK
-    known = {**_COMMON, "model.config": size, "train.accumulation": 1}
-    _heats(clock, f"conditional-{size}", task_class(resolve(config_class, known)), folder)
+    known = {**_COMMON, "model.config": size, "model.dropout": 0.0, "train.accumulation": 1, "train.num_epochs": 0}
+    del known["evaluation.test_at_end"]
+    return task_class(resolve(config_class, known | more))
+
+
+def conditional(clock: Clock, size: str, folder: Path) -> None:
+    """The task `conditional`, which trains more tokens a sample than it has: those of X_c stand before the body."""
+    _heats(clock, f"conditional-{size}", _conditional(size), folder)
+
+
+def conditional_transformers(clock: Clock, size: str, folder: Path) -> None:
+    """Hugging Face's Trainer on the model of `conditional` and the same batches, augmented by its loader."""
+    task = _conditional(size, **{"augment.where": "external"})
+    task.store = folder
+    torch.manual_seed(0)
+    model = task.build_model().train()
+    _trainer(clock, model, _Augmented(task.build_data()), folder / f"conditional-transformers-{size}")
+
+
+class _Augmented(IterableDataset[Batch]):
+    """What the task's data gives to a model, batch after batch."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    def __iter__(self) -> Iterator[Batch]:
+        for epoch in range(ENDLESS):
+            for index in range(self._data.sampler.batches_per_epoch):
+                batch = self._data.gather(self._data.sampler.batch(epoch, index), BatchKey(0, epoch, index))
+                yield {name: tensor for name, tensor in batch.items() if name != "scored"}
 
 
 LOOPS: dict[str, tuple[Callable[[Clock, str, Path], Any], str | None]] = {
@@ -151,6 +181,7 @@ LOOPS: dict[str, tuple[Callable[[Clock, str, Path], Any], str | None]] = {
     "finetune": (finetune, None),
     "transformers": (transformers_trainer, "accelerate"),
     "conditional": (conditional, "engine.tasks.conditional"),
+    "conditional_transformers": (conditional_transformers, "accelerate"),
 }
 """By name, the loop and the module that it needs. `bare_again` shows how much of a difference is noise."""
 

@@ -25,7 +25,8 @@ def measure(size: str, names: list[str], rounds: int) -> None:
     by_name = {loop.name: loop for loop in loops}
     base = by_name["bare"]
     for loop in loops[1:]:
-        peers = [peer for peer in (base, by_name.get("transformers")) if peer is not None and peer is not loop]
+        own = "conditional_transformers" if loop.name.startswith("conditional") else "transformers"
+        peers = [peer for peer in (base, by_name.get(own)) if peer is not None and peer is not loop]
         for peer in peers:
             ratios = [
                 median(its.chunks) / median(mine.chunks) for mine, its in zip(loop.results, peer.results, strict=True)
