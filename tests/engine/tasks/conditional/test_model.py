@@ -181,3 +181,11 @@ def test_gradient_checkpointing_recomputes_and_changes_nothing() -> None:
         calls.append(len(counted))
     assert calls == [1, 2]
     assert all(map(torch.equal, *gradients))
+
+
+def test_the_activation_is_gpt_2s_own() -> None:
+    from transformers.activations import NewGELUActivation
+
+    values = torch.linspace(-6, 6, 1001)
+    ours = model_of().transformer.h[0].mlp.act(values)
+    torch.testing.assert_close(ours, NewGELUActivation()(values), rtol=1e-6, atol=1e-6)
