@@ -67,18 +67,37 @@ def flatten(nested: Mapping[str, Any], prefix: str = "", *, place: str | None = 
     return flat
 
 
+def by_key(config_class: type[BaseModel], values: Mapping[str, Any], *, place: str | None = None) -> dict[str, Any]:
+    """Flat values by dotted key, whichever of an option's names they were given by.
+
+    Raises:
+        HeatsError: an option is given by two of its names.
+    """
+    aliases: Mapping[str, str] = getattr(config_class, "aliases", {})
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        key = aliases.get(name, name)
+        if key in found:
+            raise HeatsError(
+                f"`{key}` is given twice", place=place, remedy=f"keep one of them (`{name}` is another name of it)"
+            )
+        found[key] = value
+    return found
+
+
 def resolve(config_class: type[Config], values: Mapping[str, Any], *, place: str | None = None) -> Config:
     """Build a config from flat values by dotted key; what isn't given keeps its default.
 
     Args:
         config_class: the task's config.
-        values: by dotted key; text is converted to the option's type.
+        values: by dotted key or alias; text is converted to the option's type.
         place: where the values come from, for messages.
 
     Raises:
         HeatsError: an unknown key (with the nearest right one), a wrong type, or values that don't fit together.
     """
     options = {option.key: option for option in list_options(config_class)}
+    values = by_key(config_class, values, place=place)
     nested: dict[str, Any] = {}
     for key, value in values.items():
         option = find_option(key, options)

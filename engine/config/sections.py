@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -48,20 +49,24 @@ class TrainSection(Section):
 class OptimSection(Section):
     """The optimizer."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    """Which optimizer."""
+    name: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
+    """Which optimizer. muon moves hidden matrices; all else is moved by AdamW at the same rate."""
     lr: PositiveFloat = 1e-3
     """Peak learning rate."""
     weight_decay: NonNegativeFloat = 0.01
     """Decay of weights with two or more dimensions; biases and norms are not decayed."""
     beta1: Share = 0.9
-    """AdamW: decay of the first moment."""
+    """AdamW and Lion: decay of the first moment."""
     beta2: Share = 0.999
     """AdamW: decay of the second moment."""
     eps: PositiveFloat = 1e-8
     """AdamW: added to the denominator."""
     momentum: Share = 0.9
     """SGD: momentum."""
+    lion_beta2: Share = 0.99
+    """Lion: decay of its moment."""
+    muon_momentum: Share = 0.95
+    """Muon: momentum, Nesterov's."""
     min_lr_ratio: Share = 0.1
     """The schedule ends at this share of the peak rate."""
     fused: bool = True
@@ -259,6 +264,8 @@ class RunConfig(Section):
     """One line about the task."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics that its evaluations log, `*` standing for any text; studies refuse others. Empty: nobody checks."""
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Other names by which options may be given, such as the flat ones of the script that a task goes back to."""
     trainer: ClassVar[str] = "engine.train"
     """The module that runs an attempt, as `python -m MODULE RUN_FOLDER --attempt N`."""
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from engine.config.resolve import content_hash, flatten, parse_overrides, read_yaml_file, resolve
+from engine.config.resolve import by_key, content_hash, flatten, parse_overrides, read_yaml_file, resolve
 from engine.config.sections import RunConfig, TaskConfig
 from engine.config.tasks import config_class
 from engine.config.yaml_file import read_mapping
@@ -72,4 +72,4 @@ def apply_overrides(config: RunConfig, overrides: Mapping[str, Any], *, place: s
     Raises:
         HeatsError: an unknown key, a wrong type, or values that don't fit together.
     """
-    return resolve(type(config), flatten(config.model_dump()) | dict(overrides), place=place)
+    return resolve(type(config), flatten(config.model_dump()) | by_key(type(config), overrides), place=place)

@@ -16,8 +16,9 @@ from engine.study.spec import Study, read_study
 
 if TYPE_CHECKING:
     from engine.study.cells import CellState
+    from engine.study.expand import Arm
 
-_FORM = re.compile(r"(?P<study>[\w.-]+)#(?P<what>best|run)(?::(?P<detail>.+))?")
+_FORM = re.compile(r"(?P<study>[\w.-]+)#(?P<what>best|run)(?::(?P<detail>[^@]+))?(?:@(?P<alike>[\w.]+))?")
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,15 @@ class Need:
     """One option whose value comes from another study.
 
     `best` is the value of an option (the same, or `detail`) in that study's best arm; `run` is the id of the run of its
-    best arm (or of the arm `detail`) with the same seed, else with that study's first seed.
+    best arm (or of the arm `detail`) with the same seed, else with that study's first seed. With `alike` only those
+    arms count whose value of that option is the one of the arm in need.
     """
 
     key: str
     study: str
     what: str
     detail: str | None = None
+    alike: str | None = None
 
 
 def needs_of(study: Study) -> list[Need]:
@@ -43,12 +46,13 @@ def needs_of(study: Study) -> list[Need]:
     found = []
     for key, text in study.spec.needs.items():
         match = _FORM.fullmatch(text)
-        if match is None:
+        if match is None or (match["what"] == "run" and match["detail"] and match["alike"]):
             raise HeatsError(
                 f"`{text}` says nothing that can be found", place=study.place("needs", key),
-                remedy="write STUDY#best, STUDY#best:KEY, STUDY#run or STUDY#run:ARM",
+                remedy="write STUDY#best, STUDY#best:KEY, STUDY#run or STUDY#run:ARM, all but the last with @KEY or "
+                "without",
             )  # fmt: skip
-        found.append(Need(key, match["study"], match["what"], match["detail"]))
+        found.append(Need(key, match["study"], match["what"], match["detail"], match["alike"]))
     return found
 
 
@@ -120,12 +124,13 @@ def find_needed(
         source = needed_study(study, need)
         states = seen[source.file] if source.file in seen else find_cells(store, source, seen)
         _check_key(study, need, states)
-        best = need.detail if need.what == "run" and need.detail else best_arm(source, states)
         arm_names = {state.cell.arm for state in states}
-        if best is not None and best not in arm_names:
-            raise HeatsError(f"the study {source.name} has no arm `{best}`", place=study.place("needs", need.key))
-        of_best = [state for state in states if state.cell.arm == best and state.standing == "finished"]
         for arm in arms_of(study) or [Arm("", {})]:
+            alike = states if need.alike is None else _alike(study, need, arm, states)
+            best = need.detail if need.what == "run" and need.detail else best_arm(source, alike)
+            if best is not None and best not in arm_names:
+                raise HeatsError(f"the study {source.name} has no arm `{best}`", place=study.place("needs", need.key))
+            of_best = [state for state in alike if state.cell.arm == best and state.standing == "finished"]
             for seed in study.spec.seeds:
                 same = [state for state in of_best if state.cell.seed == seed] or of_best
                 if not same:
@@ -137,16 +142,35 @@ def find_needed(
 
 def _check_key(study: Study, need: Need, states: list[CellState]) -> None:
     """Refuse an option that the other study's task doesn't have, before anything waits for it."""
-    key = need.detail or need.key
-    if need.what == "run" or not states:
-        return
-    options = flatten(states[0].cell.config.model_dump())
-    if key not in options:
+    wanted = [] if need.what == "run" else [need.detail or need.key]
+    wanted += [need.alike] if need.alike is not None else []
+    options = flatten(states[0].cell.config.model_dump()) if states else {}
+    for key in wanted if states else []:
+        if key in options:
+            continue
         near = nearest(key, list(options))
         raise HeatsError(
             f"the study {need.study} has no option `{key}`", place=study.place("needs", need.key),
             remedy=f"did you mean `{near}`?" if near else None,
         )  # fmt: skip
+
+
+def _alike(study: Study, need: Need, arm: Arm, states: list[CellState]) -> list[CellState]:
+    """The cells of arms that share the value of an option with an arm in need.
+
+    Raises:
+        HeatsError: neither the arm nor the study's base says a value, or no cell has it.
+    """
+    assert need.alike is not None
+    place = study.place("needs", need.key)
+    values = {**flatten(study.spec.base), **arm.values}
+    if need.alike not in values:
+        raise HeatsError(f"the arm {arm.name} says no `{need.alike}`", place=place, remedy="give it one")
+    wanted = values[need.alike]
+    found = [state for state in states if flatten(state.cell.config.model_dump())[need.alike] == wanted]
+    if states and not found:
+        raise HeatsError(f"no arm of the study {need.study} has {need.alike} = {wanted}", place=place)
+    return found
 
 
 def _value(need: Need, state: CellState) -> Any:

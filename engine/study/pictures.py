@@ -64,6 +64,7 @@ def pictures(report: Report) -> list[Picture]:
                 f"{_direction(report.study.mode)} is better and the best mean is circled.{_after(sweep.note)}",
             )
     _add_arms(report, metric, add)
+    _add_maps(report, add)
     _add_curves(report, metric, add)
     return found
 
@@ -111,10 +112,42 @@ def _add_arms(report: Report, metric: str, add: Add) -> None:
     left_out = f" The {len(shown)} best of {len(known)} arms are shown." if len(shown) < len(known) else ""
     add(
         "arms",
-        plots.arms_figure({row.name: row.sample.values for row in shown}, metric, colors=_colors(report)),
+        plots.arms_figure(
+            {row.name: row.sample.values for row in shown}, metric, colors=_colors(report), references=report.references
+        ),
         f"Each arm: a dot a run, the diamond their mean, the bar its 95 % interval; {_direction(report.study.mode)} is "
-        f"better.{left_out}",
+        f"better.{left_out}{_lines(report)}",
     )
+
+
+def _lines(report: Report) -> str:
+    """What the lines beside the arms are."""
+    if not report.references:
+        return ""
+    named = ", ".join(f"{name} {value:.4g}" for name, value in report.references.items())
+    return f" The lines: {named}."
+
+
+def _add_maps(report: Report, add: Add) -> None:
+    """One grid a pattern and arm, of arms that logged it."""
+    from engine.study import plots
+    from engine.study.maps import grid_of
+
+    for pattern in report.study.spec.maps:
+        for row in report.arms[:_MOST_ARMS]:
+            runs = [
+                state.summary.metrics
+                for state in report.conclusion.states
+                if state.cell.arm == row.name and state.done and state.summary is not None
+            ]
+            grid = grid_of(pattern, runs)
+            if grid is not None:
+                add(
+                    f"map-{pattern.replace('*', 'x')}-{row.name}",
+                    plots.grid_figure(grid, pattern.split("*")[0].rstrip("_/ ")),
+                    f"{pattern} of {row.name}: the first * down, the second across; means over {len(runs)} "
+                    f"run{'s' if len(runs) > 1 else ''}.",
+                )
 
 
 def _add_curves(report: Report, metric: str, add: Add) -> None:

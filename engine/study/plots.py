@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from engine.errors import HeatsError, MachineError
 from engine.study.curves import Axis, BandKind, Points, band, smooth
+from engine.study.maps import Grid
 from engine.study.verdict import Comparison, Word
 
 # Okabe and Ito's colours, told apart by the colour-blind, but for their yellow, which is too pale on white; dashes tell
@@ -219,6 +220,7 @@ def arms_figure(
     metric: str,
     chance: float | None = None,
     colors: Mapping[str, int] | None = None,
+    references: Mapping[str, float] | None = None,
 ) -> Figure:
     """Each arm's values over seeds, with mean and t interval.
 
@@ -227,6 +229,7 @@ def arms_figure(
         metric: for the axis.
         chance: a value to mark.
         colors: by arm, the number of its colour; an arm without one is grey. By default all have one.
+        references: by name, further values to mark.
     """
     from engine.study.statistics import describe
 
@@ -245,6 +248,38 @@ def arms_figure(
     axes.set_yticks(range(len(values)), [shortened(name) for name in reversed(list(values))], fontsize=9)
     axes.set_ylim(-0.6, len(values) - 0.4)
     axes.set_xlabel(metric)
+    for place, (name, value) in enumerate((references or {}).items()):
+        axes.axvline(value, color="#444444", lw=1.2, ls=DASHES[1 + place % 3], label=f"{name} ({value:.4g})")
+    if references:
+        legend_below(figure, axes)
+    return figure
+
+
+def grid_figure(grid: Grid, metric: str) -> Figure:
+    """A grid of figures as colours, each with its number; on a logarithmic scale where they span a decade.
+
+    Args:
+        grid: what to draw.
+        metric: for the scale.
+    """
+    from matplotlib.colors import LogNorm, Normalize
+
+    rows, columns = len(grid.rows), len(grid.columns)
+    figure = Figure(figsize=(max(WIDTH, 1.8 + 0.62 * columns), 1.2 + 0.5 * rows))
+    axes = figure.subplots()
+    values = np.asarray(grid.values, dtype=float)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    norm = LogNorm(low, high) if 0 < low * 10 <= high else Normalize(low, high)
+    image = axes.imshow(values, cmap="cividis", norm=norm, aspect="auto")
+    for place, value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = float(norm(value)) < 0.55
+            axes.text(place[1], place[0], f"{value:.4g}", ha="center", va="center", fontsize=8,
+                      color="white" if dark else "black")  # fmt: skip
+    axes.set_xticks(range(columns), grid.columns)
+    axes.set_yticks(range(rows), [shortened(name) for name in grid.rows], fontsize=9)
+    axes.grid(visible=False)
+    figure.colorbar(image, label=metric)
     return figure
 
 

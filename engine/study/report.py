@@ -135,6 +135,7 @@ def _facts(store: Store, report: Report) -> dict[str, Any]:
         "comparisons": [(item, explain(item)) for item in conclusion.comparisons],
         "arms": _ranked(report),
         "best": report.best_arm(),
+        "references": list(report.references.items()),
         "option_keys": list(report.arms[0].options) if report.arms else [],
         "states": conclusion.states,
         "counts": counts(conclusion.states),

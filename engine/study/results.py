@@ -59,6 +59,8 @@ class Report:
     conclusion: Conclusion
     arms: tuple[ArmRow, ...]
     histories: dict[str, RunHistory]
+    references: dict[str, float]
+    """By name, the mean of a further metric over all finished runs."""
 
     @property
     def study(self) -> Study:
@@ -78,7 +80,18 @@ def gather(conclusion: Conclusion) -> Report:
     for state in conclusion.states:
         by_arm.setdefault(state.cell.arm, []).append(state)
     rows = tuple(_arm(conclusion.study, name, states, histories) for name, states in by_arm.items())
-    return Report(conclusion, _only_what_differs(rows), histories)
+    return Report(conclusion, _only_what_differs(rows), histories, _references(conclusion))
+
+
+def _references(conclusion: Conclusion) -> dict[str, float]:
+    finished = [state for state in conclusion.states if state.standing == "finished"]
+    found = {}
+    for name, metric in conclusion.study.spec.references.items():
+        values = [value for state in finished if (value := state.value(metric)) is not None and math.isfinite(value)]
+        average = mean(values)
+        if average is not None:
+            found[name] = average
+    return found
 
 
 def _arm(study: Study, name: str, states: Sequence[CellState], histories: dict[str, RunHistory]) -> ArmRow:

@@ -103,12 +103,18 @@ class StudySpec(Section):
     """Each arm is trained with each of these."""
     budget: BudgetSpec = BudgetSpec()
     needs: dict[str, str] = Field(default={})
-    """Options whose values come from elsewhere: `STUDY#best`, `STUDY#best:KEY`, `STUDY#run`, `STUDY#run:ARM`."""
+    """Options whose values come from elsewhere: `STUDY#best`, `STUDY#best:KEY`, `STUDY#run`, `STUDY#run:ARM`. With
+    `@KEY` at its end, as in `rates#best@optim.name`, the best of those arms whose KEY is that of the arm in need."""
     search: SearchSpec | None = None
     allow: list[Obstacle] = Field(default=[])
     """What doesn't bar a verdict: failed or suspect runs (left out), runs trained by different commits."""
     target: float | None = None
     """A value of the metric: the report says after how many steps and seconds runs reach it."""
+    references: dict[str, str] = Field(default={})
+    """By name, further metrics whose means the report draws as lines beside the arms, such as what a guess achieves."""
+    maps: list[str] = Field(default=[])
+    """Names of metrics with two `*`, such as val/ablated_*_layer*: the report draws them as grids, the first `*` down
+    and the second across."""
     presets: dict[str, dict[str, Any]] = Field(default={})
     """Variants by name, such as a small `smoke`: what they give replaces what stands above."""
     time_limit_hours: PositiveFloat | None = None
@@ -237,7 +243,8 @@ def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if key == "base" and isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
             merged[key] = flatten(base[key]) | flatten(value)  # either may be nested or dotted
         elif key in ("budget", "search", "needs") and isinstance(value, Mapping):
-            merged[key] = {**(base.get(key) or {}), **value}
+            together = {**(base.get(key) or {}), **value}
+            merged[key] = {name: given for name, given in together.items() if given is not None}  # null takes it away
         else:
             merged[key] = value
     return merged
@@ -290,6 +297,12 @@ def _check(study: Study) -> None:
         check_metric(study, item.metric, "hypothesis", index, "metric")
     if spec.metric is not None:
         check_metric(study, spec.metric, "metric")
+    for name, metric in spec.references.items():
+        check_metric(study, metric, "references", name)
+    for index, metric in enumerate(spec.maps):
+        if metric.count("*") != 2:
+            raise HeatsError(f"`{metric}` needs two `*`, for rows and columns", place=study.place("maps", index))
+        check_metric(study, metric, "maps", index)
     _check_claims(study)
     if spec.search is not None:
         _check_search(study, spec.search)

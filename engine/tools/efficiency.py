@@ -70,9 +70,10 @@ def count_work(run: RunPaths, steps: int | None = None) -> dict[str, Any]:
     determinism.apply_settings(config)
     device = determinism.choose_device(config.train.device)
     task = load_task(record.task)(config)
-    task.store = run.folder.parent
+    task.store, task.folder = run.folder.parent, run.folder
     determinism.seed_everything(config.seed)
     data = task.build_data()
+    config = task.config = task.settle(len(data))
     model = task.build_model().to(device).train()
     options = config.data.model_copy(update={"num_workers": 0})
     loader = IndexLoader(data, config.train.batch_size, config.seed, options)

@@ -83,7 +83,7 @@ def explain_checkpoint(run: RunPaths, wanted: str, split: str, *, limit: int, sh
     determinism.apply_settings(config)
     device = determinism.choose_device(config.train.device)
     task: Any = load_task(record.task)(config)
-    task.store = run.folder.parent
+    task.store, task.folder = run.folder.parent, run.folder
     task.build_data()
     model = task.build_model().to(device)
     loaded = Loaded(chosen)

@@ -64,7 +64,7 @@ def train_attempt(
                 place=run.id, remedy="start it with `heats launch` or `heats resume`",
             )  # fmt: skip
         task = load_task(record.task)(config)
-        task.store = run.folder.parent
+        task.store, task.folder = run.folder.parent, run.folder
         checkpoint = _checkpoint(run, launch)
     except HeatsError as error:
         log.error("%s", error)

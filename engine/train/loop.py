@@ -86,6 +86,7 @@ def train(
     precision = Precision(choose_dtype(config.precision.dtype, device), device)
     determinism.seed_everything(config.seed)
     data = ranks.in_turn(task.build_data)
+    config = task.config = recorder.config = task.settle(len(data))
     # Seeded again, so that arms of a study that differ in their data still start from the same weights.
     determinism.seed_everything(config.seed)
     model = task.build_model()
@@ -94,7 +95,7 @@ def train(
     model = model.to(device)
     parallel = Parallel(model, ranks, config.parallel.kind)
     trainable = task.trainable_module(model)
-    groups = task.param_groups(model) or optim.decay_groups(trainable, config.optim.weight_decay)
+    groups = task.param_groups(model) or optim.default_groups(config.optim, trainable)
     optimizer = optim.build_optimizer(config.optim, groups, device, sharded=parallel.sharded)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if config.train.compile:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.config.sections import TaskConfig
+from engine.errors import HeatsError
 from engine.train import schedule
 from engine.train.phases import ONE_PHASE, Phase
 
@@ -97,6 +98,10 @@ class Task(ABC, Generic[ConfigType]):
     """Which figure of `evaluate` is the share of samples that are classified right."""
     store: Path | None = None
     """The folder of the run's store, for tasks that take something from other runs; set before anything is built."""
+    folder: Path | None = None
+    """The run's own folder, for tasks that keep something beside its checkpoints; set before anything is built."""
+    modes: tuple[int, ...] = ()
+    """The numbers of the ways of evaluating among which `heats evaluate --modes` chooses; most tasks have one way."""
     step: int = 0
     """Optimizer steps completed, for evaluations that depend on the phase; kept by whoever trains or evaluates."""
 
@@ -111,6 +116,14 @@ class Task(ABC, Generic[ConfigType]):
     def build_data(self) -> TrainingData:
         """The training samples. Called once, before the model is built; also prepares what `evaluate` needs."""
 
+    def settle(self, samples: int) -> ConfigType:
+        """The config with what only the data could tell, such as how many steps so many epochs are.
+
+        Args:
+            samples: how many there are to train on.
+        """
+        return self.config
+
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, context: StepContext) -> LossTerms:
         """The terms of the loss of one batch, already on the device. Runs under autocast where that is on."""
@@ -119,6 +132,14 @@ class Task(ABC, Generic[ConfigType]):
     def evaluate(self, model: nn.Module, split: str, device: torch.device) -> dict[str, float]:
         """Figures on a split (`val` or `test`) by short name (`loss`, `exact_match`). Runs without gradients, in
         evaluation mode, under autocast where that is on; must not draw from the global generators."""
+
+    def choose_modes(self, modes: tuple[int, ...]) -> None:
+        """From now on `evaluate` in these of `modes` only.
+
+        Raises:
+            HeatsError: this config can't be evaluated so.
+        """
+        raise HeatsError("the task has no evaluation modes to choose from", remedy="leave out --modes")
 
     def trainable_module(self, model: nn.Module) -> nn.Module:
         """The part that is trained and saved; a frozen teacher stays outside."""

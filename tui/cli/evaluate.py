@@ -20,16 +20,31 @@ from tui.cli.terminal import hint, print_json, safe
 
 def command(
     run: RunName,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Options to evaluate with instead of the run's own."),
+    ] = None,
     checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="best, latest or a step.")] = "best",
     split: Annotated[Literal["val", "test"], typer.Option("--split", help="On which data.")] = "val",
+    modes: Annotated[
+        str | None,
+        typer.Option("--modes", metavar="N,N", help="For tasks with several ways of evaluating: which, as 2,4."),
+    ] = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Evaluate a checkpoint of a run, in a process of its own."""
+    """Evaluate a checkpoint of a run, in a process of its own.
+
+    With other options than it was trained with, too: heats evaluate RUN ablation.kind=delete
+    """
     found = the_run(run, runs_dir)
     if checkpoint not in ("best", "latest") and not checkpoint.isdecimal():
         raise HeatsError(f"`{checkpoint}` is no checkpoint", place="--checkpoint", remedy="give best, latest or a step")
     words = [*program("engine.tools.evaluate"), str(found.folder), "--checkpoint", checkpoint, "--split", split]
+    if modes is not None:
+        words += ["--modes", *_numbers(modes)]
+    for option in options or []:
+        words += ["--set", option]
     hint(f"evaluating {found.id} ...")
     result = _run(words, found.id)
     if as_json:
@@ -40,6 +55,13 @@ def command(
         [Cell(safe(name)), Cell(form.number(decode_number(value)))] for name, value in sorted(result["metrics"].items())
     ]
     print(render([Column("metric", flexible=True, head=12), Column("value", right=True)], rows, indent="  "))
+
+
+def _numbers(text: str) -> list[str]:
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise HeatsError(f"`{text}` is no list of modes", place="--modes", remedy="give their numbers, as 2,4")
+    return numbers
 
 
 def _run(words: list[str], run_id: str) -> dict[str, Any]:

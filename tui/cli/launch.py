@@ -95,14 +95,14 @@ def read_values(task: str, config: Path | None, words: list[str], seed: int | No
     Raises:
         HeatsError: a wrong file, key or value; the file is named where it is at fault.
     """
-    from engine.config.resolve import parse_overrides, read_yaml_file, resolve
+    from engine.config.resolve import by_key, parse_overrides, read_yaml_file, resolve
     from engine.config.tasks import config_class
 
     kind = config_class(task)
-    given = parse_overrides(words)
+    given = by_key(kind, parse_overrides(words))
     if seed is not None and "seed" in given:
         raise HeatsError("the seed is given twice", remedy="keep --seed or seed=")
-    file_values = read_yaml_file(config) if config is not None else {}
+    file_values = by_key(kind, read_yaml_file(config), place=str(config)) if config is not None else {}
     values = {**file_values, **given}
     try:
         resolve(kind, values)

@@ -64,6 +64,25 @@ def test_best_of_another_key(store: Store, source: Study, tmp_path: Path) -> Non
     assert {trained_by(state.cell).optim.weight_decay for state in find_cells(store, study)} == {0.001}
 
 
+def test_best_of_the_arms_that_are_alike(store: Store, tmp_path: Path) -> None:
+    kinds = {"simple": {"model.kind": "simple"}, "latent": {"model.kind": "latent"}}
+    rates = {f"{kind}-{rate}": {**kinds[kind], "optim.lr": rate} for kind in kinds for rate in (0.1, 0.01)}
+    source = write_study(tmp_path, "rates", arms=rates, hypothesis=None, metric="val/loss", seeds=[0])
+    study = write_study(
+        tmp_path, "wants", arms=kinds, hypothesis=None, metric="val/loss", seeds=[0],
+        needs={"optim.lr": "rates#best@model.kind"},
+    )  # fmt: skip
+    train(store, source, {"simple-0.1": 1.0, "simple-0.01": 2.0, "latent-0.1": 2.0, "latent-0.01": 1.0})
+    found = {state.cell.arm: trained_by(state.cell).optim.lr for state in find_cells(store, study)}
+    assert found == {"simple": 0.1, "latent": 0.01}
+    study.spec.needs["optim.lr"] = "rates#best@model.kinds"
+    with pytest.raises(HeatsError, match=r"has no option `model\.kinds`"):
+        find_needed(store, study)
+    study.spec.needs["optim.lr"] = "rates#best@seed"
+    with pytest.raises(HeatsError, match="says no `seed`"):
+        find_needed(store, study)
+
+
 def test_a_run_is_that_of_the_same_seed_where_there_is_one(store: Store, source: Study, tmp_path: Path) -> None:
     runs = train(store, source, {"slow": 2.0, "fast": 1.0})
     study = needing(tmp_path, data__folder="rates#run")

@@ -34,6 +34,23 @@ def test_the_page_holds_everything_escaped_and_loads_nothing(tmp_path: Path, mon
     assert tables
 
 
+def test_floors_are_drawn_beside_the_arms_and_grids_from_what_runs_log(tmp_path: Path) -> None:
+    facts = {"references": {"chance": "val/digit_accuracy"}, "maps": ["val/exact_match_*x*"]}
+    study = make_study(tmp_path, hypothesis=CLAIM, **facts)
+    store = made_store(tmp_path)
+    for run in make_runs(store, study, lambda cell: 0.5 + 0.01 * cell.seed):
+        events = run.attempts()[-1].events
+        more = '"val/digit_accuracy":0.125,"val/exact_match_1x1":0.75,"val/exact_match_2x1":0.25'
+        events.write_text(events.read_text().replace('"metrics":{', f'"metrics":{{{more},'))
+    page, text = write(store, look(store, study), tmp_path / "out")
+    assert "Chance: val/digit_accuracy = 0.125" in page.read_text()
+    assert "Chance: val/digit_accuracy = 0.125" in text.read_text()
+    assert "chance (0.125)" in (tmp_path / "out" / "arms.svg").read_text()
+    grid = (tmp_path / "out" / "map-val_exact_match_xxx-simple.svg").read_text()
+    assert "0.75" in grid
+    assert "0.25" in grid
+
+
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_rejected_claim_names_the_arm_that_was_better(mode: str) -> None:
     sign = 1 if mode == "max" else -1

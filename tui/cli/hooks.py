@@ -1,0 +1,102 @@
+"""`heats hooks`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Annotated, Any, Literal
+
+import typer
+
+from engine.errors import HeatsError, MachineError
+from engine.store.files import decode_number
+from engine.store.paths import program
+from engine.store.status import signal_name
+from tui import format as form
+from tui.cli.options import AsJson, RunName, RunsDir, the_run
+from tui.cli.table import Cell, Column, render
+from tui.cli.terminal import hint, print_json, safe
+
+_FIGURES = ("mean", "deviation", "rms", "lowest", "highest", "zero_share")
+
+
+def command(
+    run: RunName,
+    module: Annotated[
+        list[str] | None,
+        typer.Option("--module", metavar="PATTERN", help="Record what comes out of these; * is any text. Repeatable."),
+    ] = None,
+    gradients: Annotated[bool, typer.Option("--gradients", help="Record the gradients that come back, too.")] = False,
+    on: Annotated[
+        Literal["train", "val"], typer.Option("--on", help="Send training batches through, or the evaluation.")
+    ] = "train",
+    batches: Annotated[int, typer.Option("--batches", metavar="N", min=1, help="How many training batches.")] = 4,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="best, latest or a step.")] = "best",
+    modules: Annotated[bool, typer.Option("--modules", help="Only list the modules that can be hooked.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Show what is hooked in a run's model, and what goes through its modules: activations and gradients.
+
+    The run itself is not touched: its checkpoint is loaded in a process of its own.
+    """
+    found = the_run(run, runs_dir)
+    if checkpoint not in ("best", "latest") and not checkpoint.isdecimal():
+        raise HeatsError(f"`{checkpoint}` is no checkpoint", place="--checkpoint", remedy="give best, latest or a step")
+    if gradients and on == "val":
+        raise HeatsError("an evaluation has no gradients", place="--gradients", remedy="leave it out, or use --on train")
+    words = [*program("engine.tools.hooks"), str(found.folder), "--checkpoint", checkpoint, "--on", on]
+    words += ["--batches", str(batches), *(["--gradients"] if gradients else []), *(["--list"] if modules else [])]
+    for pattern in module or []:
+        words += ["--module", pattern]
+    hint(f"loading the model of {found.id} ...")
+    result = _run(words, found.id)
+    if as_json:
+        print_json(result)
+        return
+    print(f"{safe(found.id)}  step {form.count(result['checkpoint'])}")
+    if modules:
+        rows = [[Cell(safe(str(row["module"]))), Cell(safe(str(row["type"])))] for row in result["modules"]]
+        print(render([Column("module", flexible=True, head=12), Column("type")], rows, indent="  "))
+        return
+    _print_hooks(result["hooks"])
+    _print_recorded(result["recorded"])
+
+
+def _print_hooks(hooks: list[dict[str, Any]]) -> None:
+    keys = ("module", "kind", "purpose", "changes")
+    rows = [[*(Cell(safe(str(row[key]))) for key in keys), Cell(form.count(row["calls"]))] for row in hooks]
+    titles = [Column("hooked", flexible=True, head=12), Column("kind"), Column("for", flexible=True)]
+    print(render([*titles, Column("changes", flexible=True), Column("calls", right=True)], rows, indent="  "))
+
+
+def _print_recorded(recorded: list[dict[str, Any]]) -> None:
+    print()
+    rows = []
+    for row in recorded:
+        shape = "x".join(str(size) for size in row["shape"])
+        figures = [Cell(form.number(decode_number(row[key]))) for key in _FIGURES]
+        bad = Cell(form.count(row["non_finite"]), "red" if row["non_finite"] else None)
+        rows.append([Cell(safe(str(row["module"]))), Cell(safe(str(row["what"]))), Cell(shape), *figures, bad])
+    titles = [Column("recorded", flexible=True, head=12), Column("what"), Column("last shape", right=True)]
+    titles += [Column(key.replace("_", " "), right=True) for key in _FIGURES]
+    print(render([*titles, Column("not finite", right=True)], rows, indent="  "))
+
+
+def _run(words: list[str], run_id: str) -> dict[str, Any]:
+    """The tool's object. Its progress, and its sentence about a mistake, go to the terminal as they come."""
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    except OSError as error:
+        raise MachineError(f"the model can't be looked into ({error.strerror})", place=run_id) from error
+    if done.returncode > 0:
+        raise typer.Exit(done.returncode)  # it has said why
+    if done.returncode:
+        raise MachineError(f"the look into the model was killed by {signal_name(-done.returncode)}", place=run_id)
+    try:
+        result = json.loads(done.stdout)
+        if isinstance(result["checkpoint"], int) and ("modules" in result or isinstance(result["recorded"], list)):
+            return dict(result)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise MachineError("the look into the model printed no result", place=run_id)
