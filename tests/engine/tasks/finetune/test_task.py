@@ -176,6 +176,17 @@ def test_an_ablation_in_evaluation_alone_trains_the_same_weights(tmp_path: Path)
     assert task.hooked(task.build_model(), training=True).hooks == []
 
 
+def test_a_run_says_how_large_and_how_fast_it_was(tmp_path: Path) -> None:
+    run, task = trained(tmp_path)
+    events, _ = read_events(run.attempts()[-1].events)
+    begun = next(event for event in events if event.name == "training")
+    count = sum(parameter.numel() for parameter in task.build_model().parameters())
+    assert (begun.facts["parameters"], begun.facts["trainable"]) == (count, count)
+    assert events[-1].facts["tokens_per_second"] > 0
+    assert events[-1].facts["peak_memory_bytes"] > 0
+    assert events[-1].facts["metrics"]["train/tokens"] == 4 * 15
+
+
 def test_the_map_has_every_ablation_in_every_layer(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, {"ablation.map": True, "train.max_steps": 6})
     figures = _last(run)
