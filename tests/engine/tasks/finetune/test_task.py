@@ -191,9 +191,9 @@ def test_the_map_has_every_ablation_in_every_layer(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, {"ablation.map": True, "train.max_steps": 6})
     figures = _last(run)
     names = [
-        f"val/ablated_{kind}_layer{layer}" for kind in ("delete", "uniform", "self_only", "mean") for layer in (0, 1)
+        f"val/perplexity_{kind}_layer{layer}" for kind in ("delete", "uniform", "self_only", "mean") for layer in (0, 1)
     ]
-    assert sorted(name for name in figures if "ablated" in name) == sorted(names)
+    assert sorted(name for name in figures if "_layer" in name) == sorted(names)
     assert all(figures[name] > 1 for name in names)
 
 
