@@ -256,7 +256,7 @@ def arms_figure(
 
 
 def grid_figure(grid: Grid, metric: str) -> Figure:
-    """A grid of figures as colours, each with its number; on a logarithmic scale where the most is three times the least.
+    """A grid of figures as colours, each with its number; on a logarithmic scale where the span is threefold or more.
 
     Args:
         grid: what to draw.

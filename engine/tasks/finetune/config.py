@@ -73,7 +73,7 @@ class AblationSection(Section):
     when: Literal["train", "eval", "both"] = "both"
     """In training, in evaluation, or in both."""
     map: bool = False
-    """At the end of the run evaluate with every ablation in every single layer: `perplexity_delete_layer0` and so on."""
+    """At the end of the run evaluate with every ablation in every single layer: `perplexity_delete_layer0` and on."""
     mean_blocks: PositiveInt = 32
     """mean: how many samples of the training text the mean is taken over."""
 
