@@ -13,14 +13,15 @@ from torch.nn import functional
 
 from engine.config.resolve import resolve
 from engine.errors import HeatsError
-from engine.store.checkpoints import scan
+from engine.store.checkpoint_export import apply_export, plan_export
+from engine.store.checkpoints import choose, scan
 from engine.store.compare import checkpoint_differences
 from engine.store.records import read_events
 from engine.tasks.finetune.config import Config
 from engine.tasks.finetune.task import Finetune
 from engine.tasks.text.models import described
 from engine.tasks.text.tokens import Rows, token_stream
-from engine.train.checkpoint import Loaded
+from engine.train.checkpoint import Loaded, restore_model
 from engine.train.evaluation import evaluate
 from engine.train.precision import Precision
 from tests.engine.tasks.finetune.made import TINY, make_run, tiny, train_attempt, trained
@@ -101,6 +102,27 @@ def test_a_model_saved_by_transformers_is_fine_tuned(tmp_path: Path) -> None:
     found = described(run.folder)
     assert found is not None
     assert found.tokenizer.vocabulary == task.text.tokenizer.vocabulary
+
+
+def test_an_exported_run_is_a_folder_that_transformers_and_further_runs_start_from(tmp_path: Path) -> None:
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+    run, task = trained(tmp_path)
+    apply_export(plan_export(run, tmp_path / "exported"))
+    ids = torch.tensor(task.text.tokenizer.encode(["The house number 7 is near."]))
+    model = task.build_model()
+    chosen = choose(run, "best").checkpoint
+    assert chosen is not None
+    best = Loaded(chosen)
+    restore_model(model, best.model, best.aliases)
+    loaded = GPT2LMHeadModel.from_pretrained(tmp_path / "exported").eval()
+    assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
+    further, other = _built(
+        tiny(tmp_path, {"model.name": str(tmp_path / "exported"), "data.vocabulary": 280}), tmp_path
+    )
+    further.warm_start(other)
+    assert further.text.tokenizer.encode(["river"]) == task.text.tokenizer.encode(["river"])
+    assert torch.equal(other.eval()(ids).logits, loaded(ids).logits)
 
 
 def test_perplexity_is_that_of_a_sliding_window_over_the_whole_text(tmp_path: Path) -> None:
