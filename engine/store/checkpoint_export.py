@@ -76,7 +76,19 @@ def plan_export(run: RunPaths, target: Path, wanted: str = "best") -> ExportPlan
         "config.json": json.dumps(config.model_dump(mode="json"), indent=1) + "\n",
         "metadata.json": json.dumps(facts, indent=1) + "\n",
     }
-    return ExportPlan(run, chosen, target, contents, choice.passed_over)
+    return ExportPlan(run, chosen, target, contents | _described(run), choice.passed_over)
+
+
+def _described(run: RunPaths) -> dict[str, str]:
+    """What the run says of its model in the formats of other libraries, whose config.json takes the place of ours.
+
+    Raises:
+        MachineError: it can't be read.
+    """
+    try:
+        return {path.name: path.read_text(encoding="utf-8") for path in sorted(run.model.glob("*.json"))}
+    except (OSError, UnicodeDecodeError) as error:
+        raise MachineError(f"can't be read ({error})", place=str(run.model)) from None
 
 
 def apply_export(plan: ExportPlan, advance: Callable[[int], None] | None = None) -> None:

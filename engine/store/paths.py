@@ -160,6 +160,11 @@ class RunPaths:
         return self.folder / "pictures"
 
     @property
+    def model(self) -> Path:
+        """What a task says of its model in the formats of other libraries: shape, tokenizer, no weights."""
+        return self.folder / "model"
+
+    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 

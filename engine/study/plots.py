@@ -256,7 +256,7 @@ def arms_figure(
 
 
 def grid_figure(grid: Grid, metric: str) -> Figure:
-    """A grid of figures as colours, each with its number; on a logarithmic scale where they span a decade.
+    """A grid of figures as colours, each with its number; on a logarithmic scale where the span is threefold or more.
 
     Args:
         grid: what to draw.
@@ -269,7 +269,7 @@ def grid_figure(grid: Grid, metric: str) -> Figure:
     axes = figure.subplots()
     values = np.asarray(grid.values, dtype=float)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    norm = LogNorm(low, high) if 0 < low * 10 <= high else Normalize(low, high)
+    norm = LogNorm(low, high) if 0 < low * 3 <= high else Normalize(low, high)
     image = axes.imshow(values, cmap="cividis", norm=norm, aspect="auto")
     for place, value in np.ndenumerate(values):
         if np.isfinite(value):

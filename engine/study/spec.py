@@ -113,8 +113,8 @@ class StudySpec(Section):
     references: dict[str, str] = Field(default={})
     """By name, further metrics whose means the report draws as lines beside the arms, such as what a guess achieves."""
     maps: list[str] = Field(default=[])
-    """Names of metrics with two `*`, such as val/ablated_*_layer*: the report draws them as grids, the first `*` down
-    and the second across."""
+    """Names of metrics with two `*`, such as val/perplexity_*_layer*: the report draws them as grids, the first `*`
+    down and the second across."""
     presets: dict[str, dict[str, Any]] = Field(default={})
     """Variants by name, such as a small `smoke`: what they give replaces what stands above."""
     time_limit_hours: PositiveFloat | None = None

@@ -75,7 +75,7 @@ def evaluate_checkpoint(
     # Torch only now: every mistake above is answered at once.
     from engine.train import determinism
     from engine.train.attempt import load_task
-    from engine.train.checkpoint import Loaded, restore_model
+    from engine.train.checkpoint import Loaded, load_own_state, restore_model
     from engine.train.evaluation import evaluate
     from engine.train.precision import Precision, choose_dtype
 
@@ -89,6 +89,7 @@ def evaluate_checkpoint(
     model = task.build_model().to(device)
     loaded = Loaded(chosen)
     restore_model(task.trainable_module(model), loaded.model, loaded.aliases)
+    load_own_state(task, loaded)
     precision = Precision(choose_dtype(config.precision.dtype, device), device)
     measured = evaluate(task, model, split, device, precision)
     return {

@@ -64,7 +64,7 @@ def look(run: RunPaths, options: argparse.Namespace) -> dict[str, Any]:
     from engine.tasks.finetune.hooks import Hook, Hooks, Statistics, matching, table
     from engine.train import determinism
     from engine.train.attempt import load_task
-    from engine.train.checkpoint import Loaded, restore_model
+    from engine.train.checkpoint import Loaded, load_own_state, restore_model
     from engine.train.evaluation import evaluate
     from engine.train.loader import IndexLoader, to_device
     from engine.train.precision import Precision, choose_dtype
@@ -79,6 +79,7 @@ def look(run: RunPaths, options: argparse.Namespace) -> dict[str, Any]:
     model = task.build_model().to(device)
     loaded = Loaded(chosen)
     restore_model(task.trainable_module(model), loaded.model, loaded.aliases)
+    load_own_state(task, loaded)
     facts: dict[str, Any] = {"run": run.id, "checkpoint": chosen.step}
     if options.list:
         named = [(name, type(module).__name__) for name, module in model.named_modules() if name]

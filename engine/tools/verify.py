@@ -136,6 +136,8 @@ def _make_scratch_run(stretch: Stretch, folder: Path) -> RunPaths:
     )  # fmt: skip
     if stretch.start is not None:
         try:
+            if stretch.run.model.is_dir():
+                shutil.copytree(stretch.run.model, scratch.model)
             shutil.copytree(stretch.start.folder, scratch.checkpoints / stretch.start.folder.name)
         except (OSError, shutil.Error) as error:
             raise MachineError(

@@ -384,3 +384,18 @@ def clear_leftovers(run: RunPaths) -> None:
                     os.rename(run.checkpoints / name, original)
             if is_leftover(name):
                 shutil.rmtree(run.checkpoints / name, ignore_errors=True)
+
+
+def load_own_state(task: Any, loaded: Loaded) -> None:
+    """Give a task what it had of its own when a checkpoint was saved, for whoever evaluates without training.
+
+    Raises:
+        HeatsError: it doesn't fit the task's options.
+    """
+    own = loaded.state.get("task")
+    if not own:
+        return
+    try:
+        task.load_state_dict(own)
+    except (KeyError, TypeError, ValueError) as error:
+        raise HeatsError(f"the checkpoint of step {loaded.step} doesn't fit: {error}") from None

@@ -23,6 +23,7 @@ from engine.train.figures import Row
 from engine.train.guard_policy import Decision, Finding
 from engine.train.hparams import shown_options
 from engine.train.metrics import MetricsWriter
+from engine.train.pace import Pace
 from engine.train.pictures import Picture
 from engine.train.saving import Notice, Saver
 from engine.train.state import TrainState
@@ -75,6 +76,7 @@ class Recorder:
         self._resumed_from = resumed_from_step
         self.last_step: int | None = None
         self._last_figures: dict[str, float] = {}
+        self._pace = Pace()
         self._best: dict[str, float] = {}
         self._log_alarm = False
         with contextlib.suppress(OSError):
@@ -85,12 +87,15 @@ class Recorder:
         """Training is about to take its first step."""
         self._first_step = state.step
         parameters = sum(parameter.numel() for parameter in state.model.parameters())
+        module = state.task.trainable_module(state.model)
+        trainable = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
         checkpoint.clear_leftovers(self.run)
         self.events.write(
             "training",
             state.step,
             total_steps=self.config.train.max_steps,
             parameters=parameters,
+            trainable=trainable,
             samples=samples,
             batches_per_epoch=batches_per_epoch,
             settings=settings,
@@ -125,6 +130,7 @@ class Recorder:
         newest = rows[-1].figures
         step = self.last_step = rows[-1].step
         self._last_figures |= newest
+        self._pace.take(rows)
         now = time.monotonic()
         logged, logged_step = self._last_logged
         if now - logged >= _LOG_SECONDS:
@@ -287,5 +293,10 @@ class Recorder:
         self.attempt.reserve.unlink(missing_ok=True)
         if self._best:
             facts.setdefault("best", self._best)
-        self.events.write(word, step, metrics=self._last_figures, **facts)
+        pace = self._pace.facts()
+        if "step_seconds" in pace:
+            tokens = f", {pace['tokens_per_second']:,.0f} tokens/s" if "tokens_per_second" in pace else ""
+            memory = pace["peak_memory_bytes"] / 2**20
+            log.info("%.3g ms a step%s, at most %.0f MiB of memory", 1e3 * pace["step_seconds"], tokens, memory)
+        self.events.write(word, step, metrics=self._last_figures, **pace, **facts)
         self.events.close()

@@ -73,7 +73,7 @@ class AblationSection(Section):
     when: Literal["train", "eval", "both"] = "both"
     """In training, in evaluation, or in both."""
     map: bool = False
-    """At the end of the run evaluate with every ablation in every single layer: `ablated_delete_layer0` and so on."""
+    """At the end of the run evaluate with every ablation in every single layer: `perplexity_delete_layer0` and on."""
     mean_blocks: PositiveInt = 32
     """mean: how many samples of the training text the mean is taken over."""
 
@@ -112,7 +112,7 @@ class Config(TaskConfig):
         *(
             f"{split}/{name}"
             for split in ("val", "test")
-            for name in ("loss", "perplexity", "unigram_perplexity", "bigram_perplexity", "tokens", "ablated_*")
+            for name in ("loss", "perplexity", "unigram_perplexity", "bigram_perplexity", "tokens", "perplexity_*")
         ),
         "train/loss", "train/grad_norm", "train/tokens",
     )  # fmt: skip

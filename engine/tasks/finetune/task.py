@@ -121,7 +121,7 @@ class Finetune(Task[Config]):
     def evaluate(self, model: nn.Module, split: str, device: torch.device) -> dict[str, float]:
         """`loss` in nats a token and `perplexity`, its exponential, over all predicted tokens, and how many those are;
         `unigram_perplexity` and `bigram_perplexity` of counting on the same tokens. At the end of a run that wants the
-        map also the perplexities with every ablation in every single layer, `ablated_delete_layer0` and so on."""
+        map also the perplexities with every ablation in every single layer, `perplexity_delete_layer0` and so on."""
         batches = self.text.evaluated(split)
         floors = self.text.floors(split, batches)
         with self._hooks(model, training=False):
@@ -152,7 +152,7 @@ class Finetune(Task[Config]):
             for layer in range(model.config.n_layer):
                 with ablate(model, Ablation(kind, (layer,)), means):
                     loss, _ = self._mean_loss(model, batches, device)
-                found[f"ablated_{kind}_layer{layer}"] = _exp(loss)
+                found[f"perplexity_{kind}_layer{layer}"] = _exp(loss)
         return found
 
     @staticmethod

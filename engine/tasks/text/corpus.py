@@ -177,7 +177,7 @@ def _read_folder(folder: Path) -> dict[Part, list[str]]:
     for part, names in _FILE_NAMES.items():
         found = [path for path in files if set(re.split(r"[._-]", path.name.lower())) & set(names)]
         if found:
-            named[part] = [_document for path in found for _document in _articles([_read_text(path)])]
+            named[part] = [document for path in found for document in _articles([_read_text(path)])]
     if "train" in named:
         return _filled(named)
     texts = [_read_text(path) for path in files]

@@ -11,12 +11,13 @@ from torch import nn
 
 from engine.errors import HeatsError
 from engine.store.files import read_json, write_json
+from engine.store.paths import RunPaths
 from engine.tasks.text.hub import hub_access
 from engine.tasks.text.tokenizer import Tokenizer, read_tokenizer
 
 POSITIONS = 1024
 """How many positions a model has, as in GPT-2."""
-_FOLDER, _CONFIG = "model", "config.json"
+_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def pretrained_config(
 def describe(folder: Path, config: Any, tokenizer: Tokenizer) -> None:
     """Write a model's shape and its tokenizer into a run's folder: other runs, and this one later, start from there.
 
-    Both are in the formats of `transformers`, so that weights exported beside them make a folder for `from_pretrained`.
+    Both are in the formats of `transformers`: with the weights `heats checkpoints export` makes a folder of them that
+    `from_pretrained` reads.
     What is there already stays.
 
     Args:
@@ -137,7 +139,7 @@ def describe(folder: Path, config: Any, tokenizer: Tokenizer) -> None:
     Raises:
         MachineError: the folder can't be written.
     """
-    place = folder / _FOLDER
+    place = RunPaths(folder).model
     if (place / _CONFIG).exists():
         return
     tokenizer.save(place)
@@ -159,8 +161,9 @@ class Described:
 
 def described(folder: Path) -> Described | None:
     """What `describe` wrote into a run's folder; None where it has not, or the files are damaged."""
-    values = read_json(folder / _FOLDER / _CONFIG)
-    tokenizer = read_tokenizer(folder / _FOLDER) if values is not None else None
+    place = RunPaths(folder).model
+    values = read_json(place / _CONFIG)
+    tokenizer = read_tokenizer(place) if values is not None else None
     return Described(values, tokenizer) if values is not None and tokenizer is not None else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.store.paths import RunPaths
+from engine.store.records import read_events
 from engine.tools import evaluate, hooks
 from tests.engine.tasks.finetune.made import trained
 
@@ -76,6 +77,14 @@ def test_a_checkpoint_is_evaluated_with_another_ablation(run: RunPaths, capsys: 
     assert "did you mean `ablation.kind`" in capsys.readouterr().err
     assert evaluate.main([str(run.folder), "--set", "ablation.layers=[9]"]) == 2
     assert "there is no layer 9" in capsys.readouterr().err
+
+
+def test_what_a_task_keeps_of_its_own_is_evaluated_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"ablation.kind": "mean", "train.max_steps": 6, "optim.lr": 0.05}
+    found, _ = trained(tmp_path, values)
+    assert evaluate.main([str(found.folder), "--checkpoint", "latest"]) == 0
+    events, _ = read_events(found.attempts()[-1].events)
+    assert _said(capsys)["metrics"]["val/loss"] == events[-1].facts["metrics"]["val/loss"]
 
 
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

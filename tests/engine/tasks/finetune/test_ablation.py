@@ -142,6 +142,20 @@ def test_of_chosen_heads_only_these_are_taken_and_only_in_the_chosen_layers(kind
         assert torch.allclose(other[:, :, 2], means[1].view(HEADS, SIZE)[2].expand_as(other[:, :, 2]))
 
 
+@pytest.mark.parametrize("kind", ABLATIONS)
+@pytest.mark.parametrize("heads", [(), (1,)])
+def test_they_work_in_bf16_with_gradients(kind: AblationName, heads: tuple[int, ...]) -> None:
+    model, given = tiny_model(dropout=0.1).train(), ids()
+    ablation = Ablation(kind, (), heads)
+    means = {layer: torch.full((WIDTH,), 0.5) for layer in range(LAYERS)}
+    with torch.autocast("cpu", dtype=torch.bfloat16), ablate(model, ablation, means):
+        loss = model(given).logits.float().square().mean()
+    loss.backward()
+    found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in found)
+    assert model.transformer.h[2].mlp.c_fc.weight.grad is not None
+
+
 def test_a_layer_or_head_that_is_not_there_is_one_clear_sentence() -> None:
     with pytest.raises(HeatsError, match="there is no layer 3: the model has 3, counted from 0"):
         ablate(tiny_model(), Ablation("delete", (0, 3)))

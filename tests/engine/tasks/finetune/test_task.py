@@ -13,14 +13,15 @@ from torch.nn import functional
 
 from engine.config.resolve import resolve
 from engine.errors import HeatsError
-from engine.store.checkpoints import scan
+from engine.store.checkpoint_export import apply_export, plan_export
+from engine.store.checkpoints import choose, scan
 from engine.store.compare import checkpoint_differences
 from engine.store.records import read_events
 from engine.tasks.finetune.config import Config
 from engine.tasks.finetune.task import Finetune
 from engine.tasks.text.models import described
 from engine.tasks.text.tokens import Rows, token_stream
-from engine.train.checkpoint import Loaded
+from engine.train.checkpoint import Loaded, restore_model
 from engine.train.evaluation import evaluate
 from engine.train.precision import Precision
 from tests.engine.tasks.finetune.made import TINY, make_run, tiny, train_attempt, trained
@@ -103,6 +104,27 @@ def test_a_model_saved_by_transformers_is_fine_tuned(tmp_path: Path) -> None:
     assert found.tokenizer.vocabulary == task.text.tokenizer.vocabulary
 
 
+def test_an_exported_run_is_a_folder_that_transformers_and_further_runs_start_from(tmp_path: Path) -> None:
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+    run, task = trained(tmp_path)
+    apply_export(plan_export(run, tmp_path / "exported"))
+    ids = torch.tensor(task.text.tokenizer.encode(["The house number 7 is near."]))
+    model = task.build_model()
+    chosen = choose(run, "best").checkpoint
+    assert chosen is not None
+    best = Loaded(chosen)
+    restore_model(model, best.model, best.aliases)
+    loaded = GPT2LMHeadModel.from_pretrained(tmp_path / "exported").eval()
+    assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
+    further, other = _built(
+        tiny(tmp_path, {"model.name": str(tmp_path / "exported"), "data.vocabulary": 280}), tmp_path
+    )
+    further.warm_start(other)
+    assert further.text.tokenizer.encode(["river"]) == task.text.tokenizer.encode(["river"])
+    assert torch.equal(other.eval()(ids).logits, loaded(ids).logits)
+
+
 def test_perplexity_is_that_of_a_sliding_window_over_the_whole_text(tmp_path: Path) -> None:
     for stride in (0, 5):
         task, model = _built(tiny(tmp_path, {"data.stride": stride}), tmp_path)
@@ -176,13 +198,24 @@ def test_an_ablation_in_evaluation_alone_trains_the_same_weights(tmp_path: Path)
     assert task.hooked(task.build_model(), training=True).hooks == []
 
 
+def test_a_run_says_how_large_and_how_fast_it_was(tmp_path: Path) -> None:
+    run, task = trained(tmp_path)
+    events, _ = read_events(run.attempts()[-1].events)
+    begun = next(event for event in events if event.name == "training")
+    count = sum(parameter.numel() for parameter in task.build_model().parameters())
+    assert (begun.facts["parameters"], begun.facts["trainable"]) == (count, count)
+    assert events[-1].facts["tokens_per_second"] > 0
+    assert events[-1].facts["peak_memory_bytes"] > 0
+    assert events[-1].facts["metrics"]["train/tokens"] == 4 * 15
+
+
 def test_the_map_has_every_ablation_in_every_layer(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, {"ablation.map": True, "train.max_steps": 6})
     figures = _last(run)
     names = [
-        f"val/ablated_{kind}_layer{layer}" for kind in ("delete", "uniform", "self_only", "mean") for layer in (0, 1)
+        f"val/perplexity_{kind}_layer{layer}" for kind in ("delete", "uniform", "self_only", "mean") for layer in (0, 1)
     ]
-    assert sorted(name for name in figures if "ablated" in name) == sorted(names)
+    assert sorted(name for name in figures if "_layer" in name) == sorted(names)
     assert all(figures[name] > 1 for name in names)
 
 
