@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, resume, stop
+from engine.launch.slurm.commands import kill_wait
 from engine.launch.submit import submit as submit_all
 from engine.store import slurm_poll
 from engine.store.checkpoints import FILES, choose
@@ -161,6 +163,13 @@ def test_scancel_from_outside_is_told_and_neither_requeued_nor_called_a_failure(
     assert (launched(run).backend, launched(run).profile, launched(run).attempt) == ("slurm", "small", 2)
     stop(run)
     assert "asked" in wait_for_state(run, State.STOPPED).reason or look(run).step > ended.step
+
+
+def test_how_long_the_cluster_waits_before_it_kills_is_known(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    (said,) = re.findall(r"KillWait\s+= (\d+) sec", cluster.do("scontrol", "show", "config"))
+    assert kill_wait() == float(said) > 0
+    monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
+    assert kill_wait() is None
 
 
 def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluster, store_root: Path) -> None:
