@@ -98,7 +98,13 @@ def _ended_badly(run: RunSummary) -> bool:
 
 
 def halted_because(runs: Sequence[RunSummary], study: str, stop_after: int, since: float) -> str | None:
-    """Why nothing more of a study is started: its last runs all failed early, in the same way. None where it goes on.
+    """Why nothing more of a study is started, and what a person can do; see `failed_alike`."""
+    why = failed_alike(runs, study, stop_after, since)
+    return f"{why}; `heats queue resume` goes on" if why is not None else None
+
+
+def failed_alike(runs: Sequence[RunSummary], study: str, stop_after: int, since: float) -> str | None:
+    """That a study's last runs all failed early, in the same way; None where they didn't.
 
     Args:
         runs: of the store.
@@ -114,8 +120,7 @@ def halted_because(runs: Sequence[RunSummary], study: str, stop_after: int, sinc
     ways = {_way(run) for run in last}
     if None in ways or len(ways) > 1:
         return None
-    same = f"the last {stop_after} runs of {study} failed early in the same way ({ways.pop()})"
-    return f"{same}; `heats queue resume` goes on"
+    return f"the last {stop_after} runs of {study} failed early in the same way ({ways.pop()})"
 
 
 def _way(run: RunSummary) -> str | None:

@@ -164,6 +164,7 @@ def _supervision(patient: _Patient) -> Iterator[Finding]:
 
 _ALERT_REMEDIES = {
     "disk": "make room: `heats checkpoints prune RUN`, or delete runs you don't need",
+    "slow_save": "save to a faster disk, or give it longer: HEATS_GRACE_SECONDS; a cluster's KillWait is its managers'",
     "non_finite": "`heats logs RUN` names the term if it can; lower optim.lr or try precision.dtype=fp32",
     "dead_scale": "some loss isn't finite in fp16: precision.dtype=bf16 or fp32; then resume with --reset-scaler",
     "skipped": "most steps change nothing: lower optim.lr or try precision.dtype=fp32",

@@ -87,6 +87,8 @@ class LaunchRecord:
     restarts: int = 0
     """How often SLURM had restarted the job when this attempt began."""
     cluster: str | None = None
+    kill_wait: float | None = None
+    """Seconds that the cluster leaves a job between its SIGTERM and its SIGKILL."""
     processes: int = 1
     nodes: int = 1
     schema: int = 1

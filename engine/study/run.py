@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,11 @@ from engine.store.status import State
 from engine.store.submission import alone_on_all_hosts, has_submissions
 from engine.study.cells import CellState, find_cells, is_interrupted, study_folder
 from engine.study.expand import Cell, check
+from engine.study.halt import PENDING, halt_if_in_vain
 from engine.study.needs import order_of
 from engine.study.spec import Study, read_study
 from engine.study.trials import new_trials, prune
 
-_PENDING = "pending.json"
 _SNAPSHOT = "study.yaml"
 
 
@@ -158,13 +159,13 @@ def _remember(store: Store, study: Study, where: Where = HERE) -> None:
         "schema": 1, "file": str(study.file.absolute()), "preset": study.preset, "folder": os.getcwd(),
     }  # fmt: skip
     if where != HERE:
-        note |= {"backend": where.backend, "profile": where.profile}
-    write_json(folder / _PENDING, note)
+        note |= {"backend": where.backend, "profile": where.profile, "begun": time.time()}
+    write_json(folder / PENDING, note)
 
 
 def where_of(store: Store, study: Study) -> Where:
     """On which backend a study that was begun trains."""
-    note = read_json(study_folder(store, study) / _PENDING) or {}
+    note = read_json(study_folder(store, study) / PENDING) or {}
     profile = note.get("profile")
     if note.get("backend") != "slurm" or not (profile is None or isinstance(profile, str)):
         return HERE
@@ -179,9 +180,14 @@ def _top_up(store: Store, study: Study) -> None:
         MachineError: the store can't be written.
     """
     with _at_the_queue(store):
-        if _is_pending(store, study):  # else it was stopped while we waited
-            where = where_of(store, study)
-            _queue_up(store, study, find_cells(store, study), (), (), asked=False, where=where)
+        if not _is_pending(store, study):  # it was stopped while we waited
+            return
+        where, states = where_of(store, study), find_cells(store, study)
+        if where.backend == "slurm":
+            note = read_json(study_folder(store, study) / PENDING) or {}
+            if halt_if_in_vain(store, study, states, note):
+                return
+        _queue_up(store, study, states, (), (), asked=False, where=where)
 
 
 def _queue_up(
@@ -302,7 +308,7 @@ def _make(store: Store, study: Study, cell: Cell, command: tuple[str, ...]) -> R
 
 def _begun_in(store: Store, study: Study) -> Path | None:
     """The folder that this machine's person was in who began the study; None where nobody knows."""
-    folder = (read_json(study_folder(store, study) / _PENDING) or {}).get("folder")
+    folder = (read_json(study_folder(store, study) / PENDING) or {}).get("folder")
     return Path(folder) if isinstance(folder, str) else None
 
 
@@ -321,7 +327,7 @@ def _prunes(study: Study) -> bool:
 def pending(store: Store) -> list[Study]:
     """The studies that somebody began and that aren't over; one whose file has gone or is wrong is left out."""
     found = []
-    for path in sorted((store.root / ".studies").glob(f"*/{_PENDING}")):
+    for path in sorted((store.root / ".studies").glob(f"*/{PENDING}")):
         note = read_json(path) or {}
         file, preset = note.get("file"), note.get("preset")
         if isinstance(file, str) and (preset is None or isinstance(preset, str)):
@@ -386,11 +392,11 @@ def _close(store: Store, study: Study) -> None:
         if held and _is_pending(store, study):
             if study.spec.hypothesis:
                 record(store, found)
-            (study_folder(store, study) / _PENDING).unlink(missing_ok=True)
+            (study_folder(store, study) / PENDING).unlink(missing_ok=True)
 
 
 def _is_pending(store: Store, study: Study) -> bool:
-    return (study_folder(store, study) / _PENDING).exists()
+    return (study_folder(store, study) / PENDING).exists()
 
 
 def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[RunPaths], list[RunPaths]]:
@@ -400,7 +406,7 @@ def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[R
         HeatsError: somebody else has kept the queue for long, or the study file has a mistake.
         MachineError: the store can't be written.
     """
-    (study_folder(store, study) / _PENDING).unlink(missing_ok=True)
+    (study_folder(store, study) / PENDING).unlink(missing_ok=True)
     with _at_the_queue(store):
         return _stop(store, study, now)
 

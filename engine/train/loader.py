@@ -27,7 +27,8 @@ class IndexLoader:
         batch_size: samples a batch.
         seed: governs the order and each batch's key.
         options: workers and prefetching; none of these changes what is in a batch.
-        rank, size: of a batch each of `size` processes has its own equal share.
+        rank, size: of a batch each of `size` processes has its own equal share: a stretch of it, or, where a sampler
+            mixes samples of several kinds, every `size`-th row, so that each process has some of each kind.
 
     Raises:
         HeatsError: the batches can't be divided evenly.
@@ -45,7 +46,7 @@ class IndexLoader:
         samples = min(batch_size, len(data))
         if self.sampler is not None:
             self.batches_per_epoch = self.sampler.batches_per_epoch
-            samples = len(self.sampler.batch(0, 0))
+            samples = self.sampler.batch(0, 0).shape[-1]
         if samples % size:
             raise HeatsError(f"the {samples} samples that there are can't be divided evenly among {size} processes")
         self._share = (rank * samples // size, samples // size, samples) if size > 1 else None
@@ -86,9 +87,10 @@ class IndexLoader:
         if self._share is None:
             return batch
         begin, length, samples = self._share
+        apart = samples // length
         for name, tensor in batch.items():
             if tensor.ndim and len(tensor) == samples:
-                part = tensor.narrow(0, begin, length)
+                part = tensor.narrow(0, begin, length) if self.sampler is None else tensor[begin // length :: apart]
                 batch[name] = part.clone() if copied else part
         return batch
 

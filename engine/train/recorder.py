@@ -16,6 +16,7 @@ from engine.errors import MachineError
 from engine.store import checkpoints as stored
 from engine.store import retention
 from engine.store.paths import AttemptPaths, RunPaths
+from engine.store.records import read_launch
 from engine.train import checkpoint
 from engine.train.control import Control, LeaveNow
 from engine.train.events import EventLog
@@ -25,7 +26,7 @@ from engine.train.hparams import shown_options
 from engine.train.metrics import MetricsWriter
 from engine.train.pace import Pace
 from engine.train.pictures import Picture
-from engine.train.saving import Notice, Saver
+from engine.train.saving import Notice, Patience, Saver
 from engine.train.state import TrainState
 from engine.train.watch import SAVE, Watch
 
@@ -70,7 +71,7 @@ class Recorder:
         self.watch = Watch(config.guard, run.folder, self._tell, self._give_up)
         self.saver = Saver(
             run, attempt.number, config, events, self._tell_of_saves, self.metrics.flush, self.watch.saved,
-            resumed_from_step,
+            resumed_from_step, Patience.of(read_launch(attempt.launch)),
         )  # fmt: skip
         self._first_step = resumed_from_step or 0
         self._resumed_from = resumed_from_step
@@ -261,7 +262,7 @@ class Recorder:
         self.events.write("alert_over", step, cause=cause, message=message, **facts)
 
     def _tell_of_saves(self, notice: Notice) -> None:
-        self.alert("disk", notice.message, notice.step, **notice.facts)
+        self.alert(notice.cause, notice.message, notice.step, **notice.facts)
 
     def _tell(self, event: str, cause: str, message: str, **facts: Any) -> None:
         tell = self.alert if event == "alert" else self.alert_over
@@ -284,8 +285,8 @@ class Recorder:
             self.saver.join()
         except LeaveNow:
             self.saver.abandon()
-        except Exception:
-            log.exception("a checkpoint couldn't be saved")  # the last word must be written all the same
+        except Exception:  # whatever the writer's thread died of (see `Saver.join`): the last word must be written
+            log.exception("a checkpoint couldn't be saved")
         self.control.seal()
         self.saver.close()
         self.metrics.close()

@@ -19,6 +19,7 @@ from engine.store import checkpoints as stored
 from engine.store import retention
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
+from engine.store.records import LaunchRecord
 from engine.train import checkpoint
 from engine.train.checkpoint import About, Contents, Pieces
 from engine.train.events import EventLog
@@ -43,6 +44,36 @@ class Notice:
     message: str
     step: int
     facts: dict[str, Any] = field(default_factory=dict)
+    cause: str = "disk"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long whoever ends this process waits for its last checkpoint, and who that is."""
+
+    seconds: float
+    who: str
+
+    @classmethod
+    def of(cls, launch: LaunchRecord | None) -> Patience | None:
+        """The shorter one of the supervisor's and of the cluster's; None where nobody would wait, or nobody ends it."""
+        if launch is None:
+            return None
+        found = []
+        if launch.grace_seconds:
+            found.append(cls(launch.grace_seconds, "a stop waits {} s for the last one (HEATS_GRACE_SECONDS)"))
+        if launch.kill_wait:
+            found.append(cls(launch.kill_wait, "its cluster kills a job {} s after it has asked it to go (KillWait)"))
+        return min(found, key=lambda item: item.seconds, default=None)
+
+    def complaint(self, seconds: float) -> str | None:
+        """What to tell of a checkpoint that took so long to save; None where it was in time."""
+        if seconds <= self.seconds:
+            return None
+        return (
+            f"a checkpoint took {seconds:.0f} s to save, and {self.who.format(f'{self.seconds:.0f}')}: "
+            "it may be lost then, with the steps since the one before"
+        )
 
 
 class ShardedSaves:
@@ -103,6 +134,7 @@ class Saver:
         flush: writes all figures so far; called before a checkpoint becomes visible.
         saved: told of each new checkpoint's folder, in either thread.
         resumed_from_step: its checkpoint is never deleted.
+        patience: how long the last save may take.
     """
 
     def __init__(
@@ -115,7 +147,9 @@ class Saver:
         flush: Callable[[], None],
         saved: Callable[[Path], None],
         resumed_from_step: int | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience
         self._run = run
         self._attempt = attempt
         self._config = config
@@ -329,6 +363,10 @@ class Saver:
             "checkpoint", about.step, reason=about.reason, seconds=seconds, **({"stall": seconds} | facts)
         )
         log.debug("saved %s (%s)", folder.name, about.reason)
+        slow = self._patience.complaint(seconds) if self._patience is not None else None
+        if slow is not None:
+            self._patience = None  # once is enough
+            self._notices.append(Notice(slow, about.step, {"value": seconds}, "slow_save"))
         self._let_go()
 
     def _failed(self, error: MachineError, about: About) -> None:

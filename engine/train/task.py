@@ -48,7 +48,7 @@ class BatchSampler(Protocol):
         ...
 
     def batch(self, epoch: int, index: int) -> Tensor:
-        """What the data's `gather` is given for a batch: a function of these two numbers and of nothing else."""
+        """What the data's `gather` is given for a batch, (..., B): a function of these two numbers and nothing else."""
         ...
 
 

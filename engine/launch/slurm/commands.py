@@ -96,6 +96,15 @@ def show(job: str) -> dict[str, str]:
         return {}
 
 
+def kill_wait() -> float | None:
+    """Seconds between the SIGTERM and the SIGKILL by which the cluster ends a job; None where it doesn't tell."""
+    try:
+        found = re.search(r"^KillWait\s*=\s*(\d+)", _do(["scontrol", "show", "config"]), re.MULTILINE)
+    except MachineError:
+        return None
+    return float(found[1]) if found else None
+
+
 def parse_fields(text: str) -> dict[str, str]:
     """`Name=value` words as scontrol prints them. Values with blanks are cut; none of those that we read have any."""
     return {name: value for name, equals, value in (word.partition("=") for word in text.split()) if equals}

@@ -64,6 +64,7 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     supervisor = JobSupervisor(attempt, descriptor)
     try:
+        note_kill_wait(attempt)
         supervisor.start()
     except (HeatsError, OSError) as error:
         print(f"heats: the trainer can't be started: {error}", file=sys.stderr, flush=True)
@@ -112,6 +113,17 @@ def take(paths: SubmissionPaths, environment: Mapping[str, str]) -> tuple[Attemp
             print(f"heats: passed over a checkpoint: {passed}", flush=True)
     write_launch(attempt, record)
     return attempt, descriptor
+
+
+def note_kill_wait(attempt: AttemptPaths) -> None:
+    """Write down how long the cluster waits before it kills, so that training can tell whether its saves are in time.
+
+    Raises:
+        MachineError: the store can't be written.
+    """
+    launch = read_launch(attempt.launch)
+    if launch is not None:
+        write_launch(attempt, replace(launch, kill_wait=commands.kill_wait()))
 
 
 def _newest(run: RunPaths, name: str, index: int | None) -> AttemptPaths:

@@ -206,6 +206,15 @@ class Config(TaskConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _multipliers_are_of_one_process(self) -> Config:
+        if self.loss.kind == "lagrangian" and self.parallel.world_size > 1:
+            raise ValueError(
+                "loss.kind = lagrangian keeps a multiplier for each sample, which several processes would each know "
+                "but a part of; set parallel.procs and parallel.nodes to 1"
+            )
+        return self
+
     def slug(self) -> str:
         """`balanced-fashion_mnist-n100`."""
         kind = self.loss.kind

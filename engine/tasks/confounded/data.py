@@ -160,7 +160,9 @@ class MixedData:
 
         Returns:
             `image` (B, C, H, W) float32, `label` (B,), `corrected` (B,) bool, `mask` (B, 1, H, W) bool, and `member`
-            (B,), places in the pool, -1 for confounded samples.
+            (B,), places in the pool, -1 for confounded samples; and, the same for all processes that share the batch,
+            how many samples it has (`size`), and how many of them are corrected (`corrected_count`) and have a mask
+            (`masked_count`): () int64.
         """
         places, corrected = indices[0], indices[1].bool()
         first, second = places[~corrected], places[corrected]
@@ -178,6 +180,9 @@ class MixedData:
             "corrected": corrected,
             "mask": masks,
             "member": torch.where(corrected, places, -1),
+            "size": torch.tensor(len(places)),
+            "corrected_count": corrected.sum(),
+            "masked_count": masks.flatten(1).any(1).sum(),
         }
 
 

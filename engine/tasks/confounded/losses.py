@@ -19,15 +19,19 @@ def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits.float(), labels, reduction="none")
 
 
-def mean_over(values: Tensor, rows: Tensor) -> Tensor:
+def mean_over(values: Tensor, rows: Tensor, count: Tensor, size: Tensor) -> Tensor:
     """The mean of the values in some rows; 0 where there are none, for a batch without any of them is no mistake.
 
+    Of a batch that several processes share each has other rows, and not equally many of each kind. So the sum is
+    divided by how many there would be if it had: then the mean over the processes is that over the whole batch.
+
     Args:
-        values: (B,).
+        values: (B,), of this process's samples.
         rows: (B,) bool.
+        count: how many such rows the whole batch has.
+        size: how many rows it has at all.
     """
-    weights = rows.to(values.dtype)
-    return (values * weights).sum() / weights.sum().clamp(min=1)
+    return (values * rows.to(values.dtype)).sum() / (count.clamp(min=1) * len(values) / size)
 
 
 def lacking(losses: Tensor, confidence: float) -> Tensor:

@@ -90,10 +90,11 @@ class Confounded(Task[Config]):
         logits = model(images)
         losses = sample_losses(logits, batch["label"])
         context.figures["train/accuracy"] = (logits.detach().argmax(1) == batch["label"]).float().mean()
-        confounded = mean_over(losses, ~corrected)
+        size, count = batch["size"], batch["corrected_count"]
+        confounded = mean_over(losses, ~corrected, size - count, size)
         if options.kind == "plain":
             return {"confounded": (1.0, confounded)}
-        of_corrected = mean_over(losses, corrected)
+        of_corrected = mean_over(losses, corrected, count, size)
         if options.kind == "balanced":
             return {"confounded": (1.0, confounded), "corrected": (options.corrected_weight, of_corrected)}
         context.figures["train/confounded"] = confounded.detach()
@@ -103,10 +104,12 @@ class Confounded(Task[Config]):
         if options.kind == "lagrangian":
             return {"confounded": (1.0, confounded), "constraint": (1.0, self._constraint(losses, batch, context))}
         penalty = self._penalty(model, images, batch)
-        rows = corrected if options.explained == "pool" else batch["mask"].flatten(1).any(1)
+        rows = corrected
+        if options.explained == "all":
+            rows, count = batch["mask"].flatten(1).any(1), batch["masked_count"]
         return {
             "cross_entropy": (1.0, losses.mean()),
-            "explanation": (options.explanation_weight, mean_over(penalty, rows)),
+            "explanation": (options.explanation_weight, mean_over(penalty, rows, count, size)),
         }
 
     def _constraint(self, losses: Tensor, batch: Batch, context: StepContext) -> Tensor:

@@ -209,6 +209,15 @@ class Config(TaskConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _memories_are_of_one_process(self) -> Config:
+        if self.loss.method == "crd" and self.parallel.world_size > 1:
+            raise ValueError(
+                "loss.method = crd remembers every sample, and of several processes each would remember its own only; "
+                "set parallel.procs and parallel.nodes to 1"
+            )
+        return self
+
     @property
     def first_phase_steps(self) -> int:
         """Optimizer steps before the student's training begins."""

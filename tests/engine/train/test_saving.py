@@ -20,7 +20,7 @@ from engine.config.resolve import resolve
 from engine.store import checkpoints as stored
 from engine.store.compare import checkpoint_differences, metric_differences
 from engine.store.paths import RunPaths
-from engine.store.records import Event, read_events
+from engine.store.records import Event, LaunchRecord, read_events, write_launch
 from engine.train import checkpoint, saving, tensor_file
 from engine.train.control import Control, LeaveNow
 from engine.train.events import EventLog
@@ -338,6 +338,32 @@ def test_a_full_disk_is_told_once_an_episode_and_saving_goes_on_when_there_is_ro
     assert all(not stored.verify(item) for item in stored.scan(run))
     assert not list(run.checkpoints.glob(".*"))  # what couldn't be finished takes no room
     recorder.end("stopped", state.step)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"grace_seconds": 1e-6}, "a stop waits 0 s for the last one (HEATS_GRACE_SECONDS)"),
+        ({"kill_wait": 1e-6}, "its cluster kills a job 0 s after it has asked it to go (KillWait)"),
+        ({"grace_seconds": 0.0}, None),  # nobody wants it then
+        ({"kill_wait": 30.0}, None),
+    ],
+)
+def test_saves_that_take_longer_than_anybody_waits_are_told_once(
+    store_root: Path, facts: dict[str, Any], said: str | None
+) -> None:
+    run = make_run(store_root)
+    run.attempt(1).folder.mkdir(parents=True, exist_ok=True)
+    write_launch(run.attempt(1), LaunchRecord(1, 0.0, "here", **facts))
+    recorder, saver = _saver(run)
+    state = Stub()
+    for _ in range(3):
+        state.train()
+        _save(saver, state)
+    recorder.end("stopped", state.step)
+    alerts = [str(event.facts["message"]) for event in _events(run, "alert") if event.facts["cause"] == "slow_save"]
+    assert len(alerts) == (said is not None)
+    assert said is None or said in alerts[0]
 
 
 def test_a_disk_that_fills_while_it_is_written_is_told_at_the_next_boundary(

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.errors import HeatsError
 from engine.launch.actions import LaunchRequest, resume, stop
+from engine.launch.slurm.commands import kill_wait
 from engine.launch.submit import submit as submit_all
 from engine.store import slurm_poll
 from engine.store.checkpoints import FILES, choose
 from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths, open_store
-from engine.store.records import read_exit
+from engine.store.records import read_exit, write_launch
 from engine.store.status import State
 from engine.study.cells import counts, find_cells
 from engine.study.run import Where, advance, begin, stop_study, where_of
@@ -25,7 +29,7 @@ from engine.study.spec import Study
 from tests.engine.study.studies import write_study
 from tests.slurm_cluster import Cluster
 from tests.support import ENDLESS, TINY, exists, launched, look, start, wait_for_state, wait_for_step, wait_until
-from tests.tui.cli.stores import heats
+from tests.tui.cli.stores import heats, log_event
 
 
 def submit(root: Path, values: dict[str, object] | None = None, **request: object) -> RunPaths:
@@ -159,6 +163,13 @@ def test_scancel_from_outside_is_told_and_neither_requeued_nor_called_a_failure(
     assert (launched(run).backend, launched(run).profile, launched(run).attempt) == ("slurm", "small", 2)
     stop(run)
     assert "asked" in wait_for_state(run, State.STOPPED).reason or look(run).step > ended.step
+
+
+def test_how_long_the_cluster_waits_before_it_kills_is_known(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    (said,) = re.findall(r"KillWait\s+= (\d+) sec", cluster.do("scontrol", "show", "config"))
+    assert kill_wait() == float(said) > 0
+    monkeypatch.setenv("SLURM_CONF", "/nowhere/slurm.conf")
+    assert kill_wait() is None
 
 
 def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluster, store_root: Path) -> None:
@@ -316,6 +327,35 @@ def test_a_study_that_waits_is_stopped_by_one_scancel_and_goes_on_as_jobs_when_i
     again = begin(store_root, study, redo=["stopped"], where=Where("slurm", "small"))
     assert len(again.queued) == 4
     assert standings_of(store_root, study) == {"queued": 4}
+
+
+def test_a_study_whose_jobs_fail_alike_cancels_those_that_wait_and_says_so(
+    cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filler = cluster.fill()
+    budget = {"max_parallel": 2, "stop_after_failures": 2}
+    study = write_study(tmp_path, seeds=[0, 1], budget=budget)
+    store = open_store(begin(store_root, study, where=Where("slurm", "small")).queued[0].folder.parent)
+    for state in find_cells(store, study)[:2]:  # as their jobs would have left them
+        assert state.run is not None
+        attempt = state.run.attempt(1)
+        write_launch(attempt, replace(launched(state.run), started=time.time(), host="elsewhere"))
+        log_event(attempt, "started")
+        log_event(attempt, "failed", error="CUDA error: no kernel image is available")
+    cancelled = count_calls(tmp_path, monkeypatch, "scancel")
+    advance(store)
+    assert cancelled() == 1
+    wait_until(lambda: standings_of(store_root, study) == {"failed": 2, "stopped": 2})
+    advance(store)
+    assert standings_of(store_root, study) == {"failed": 2, "stopped": 2}, "nothing is submitted again"
+    (why,) = json.loads(heats("study", "status", str(study.file), "--json", store=store_root).stdout)["held_up"]
+    assert "the last 2 runs of study failed early in the same way" in why
+    assert "2 jobs that waited were cancelled; `heats study run study --redo failed --redo stopped` goes on" in why
+    again = begin(store_root, study, redo=["failed", "stopped"])
+    assert len(again.queued) == 4
+    advance(store)
+    assert standings_of(store_root, study) == {"queued": 4}, "what failed before is forgiven"
+    cluster.do("scancel", filler)
 
 
 def standings_of(root: Path, study: Study) -> dict[str, int]:

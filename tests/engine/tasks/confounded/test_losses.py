@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.errors import HeatsError
 from engine.tasks.confounded import explanations
 from engine.tasks.confounded.data import CONFOUNDED, OTHER
 from engine.tasks.confounded.losses import lacking, mean_over, raise_multipliers, sample_losses
 from engine.tasks.confounded.measures import interventions
 from engine.tasks.confounded.model import Network
 from engine.tasks.confounded.task import Confounded
+from engine.train.loader import IndexLoader
 from engine.train.task import Batch, BatchKey, LossTerms, StepContext
 from tests.engine.tasks.confounded.trained import tiny
 
@@ -94,8 +96,41 @@ def test_gradients_are_finite_in_half_precision_and_for_blank_pictures(kind: str
 
 def test_a_mean_over_no_rows_is_zero() -> None:
     values = torch.tensor([1.0, 3.0, 5.0])
-    assert float(mean_over(values, torch.tensor([True, False, True]))) == 3.0
-    assert float(mean_over(values, torch.zeros(3, dtype=torch.bool))) == 0.0
+    size, none = torch.tensor(3), torch.tensor(0)
+    assert float(mean_over(values, torch.tensor([True, False, True]), torch.tensor(2), size)) == 3.0
+    assert float(mean_over(values, torch.zeros(3, dtype=torch.bool), none, size)) == 0.0
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lagrangian"])
+@pytest.mark.parametrize("corrected", [3, 4])
+def test_processes_that_share_a_batch_take_the_step_that_one_alone_would(kind: str, corrected: int) -> None:
+    task = Confounded(tiny({"loss.kind": kind, "data.corrected_per_batch": corrected, "loss.explained": "all"}))
+    data = task.build_data()
+
+    def gradient(rank: int, size: int) -> Tensor:
+        model = network()
+        options = task.config
+        batch = IndexLoader(data, options.train.batch_size, options.seed, options.data, rank, size).one_batch(0)
+        terms = task.loss(model, batch, StepContext(0, 12, CPU, torch.Generator()))
+        torch.stack([weight * value for weight, value in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    together = torch.stack([gradient(rank, 2) for rank in range(2)]).mean(0)
+    assert torch.allclose(together, gradient(0, 1), rtol=1e-4, atol=1e-6)
+
+
+def test_each_process_has_some_of_the_corrected_samples() -> None:
+    data = Confounded(tiny({"loss.kind": "balanced", "data.corrected_per_batch": 4})).build_data()
+    shares = [IndexLoader(data, 16, 0, tiny({}).data, rank, 2).one_batch(0) for rank in range(2)]
+    assert [int(share["corrected"].sum()) for share in shares] == [2, 2]
+    assert sorted(torch.cat([share["member"] for share in shares]).tolist()) == sorted(
+        IndexLoader(data, 16, 0, tiny({}).data).one_batch(0)["member"].tolist()
+    )
+
+
+def test_multipliers_of_several_processes_are_refused_before_anything_is_made() -> None:
+    with pytest.raises(HeatsError, match="lagrangian keeps a multiplier"):
+        tiny({"loss.kind": "lagrangian", "parallel.procs": 2})
 
 
 def test_a_constraint_is_met_exactly_where_the_confidence_is_reached() -> None:

@@ -71,6 +71,11 @@ def test_a_classifier_that_nothing_would_train_is_refused() -> None:
     assert config_of({"loss.method": "logit", "loss.mix": "alpha", "loss.alpha": 1}).loss.alpha == 1
 
 
+def test_memories_of_several_processes_are_refused_before_anything_is_made() -> None:
+    with pytest.raises(HeatsError, match="crd remembers every sample"):
+        config_of({"loss.method": "crd", "parallel.procs": 2})
+
+
 def test_labels_are_smoothed_only_without_a_teacher(teacher: RunPaths) -> None:
     taught = {"loss.method": "logit", "teacher.from_run": str(teacher.folder)}
     plain, smoothed, other = (
