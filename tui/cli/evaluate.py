@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from typing import Annotated, Any, Literal
 
 import typer
 
-from engine.errors import HeatsError, MachineError
+from engine.errors import HeatsError
 from engine.store.files import decode_number
 from engine.store.paths import program
-from engine.store.status import signal_name
 from tui import format as form
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import hint, print_json, safe
+from tui.cli.torch_tool import check_checkpoint, run_tool
 
 
 def command(
@@ -38,15 +36,14 @@ def command(
     With other options than it was trained with, too: heats evaluate RUN ablation.kind=delete
     """
     found = the_run(run, runs_dir)
-    if checkpoint not in ("best", "latest") and not checkpoint.isdecimal():
-        raise HeatsError(f"`{checkpoint}` is no checkpoint", place="--checkpoint", remedy="give best, latest or a step")
+    check_checkpoint(checkpoint)
     words = [*program("engine.tools.evaluate"), str(found.folder), "--checkpoint", checkpoint, "--split", split]
     if modes is not None:
         words += ["--modes", *_numbers(modes)]
     for option in options or []:
         words += ["--set", option]
     hint(f"evaluating {found.id} ...")
-    result = _run(words, found.id)
+    result = run_tool(words, found.id, "the evaluation", _fits)
     if as_json:
         print_json(result)
         return
@@ -64,20 +61,5 @@ def _numbers(text: str) -> list[str]:
     return numbers
 
 
-def _run(words: list[str], run_id: str) -> dict[str, Any]:
-    """The evaluator's object. Its progress, and its sentence about a mistake, go to the terminal as they come."""
-    try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
-    except OSError as error:
-        raise MachineError(f"the evaluation can't be started ({error.strerror})", place=run_id) from error
-    if done.returncode > 0:
-        raise typer.Exit(done.returncode)  # it has said why
-    if done.returncode:
-        raise MachineError(f"the evaluation was killed by {signal_name(-done.returncode)}", place=run_id)
-    try:
-        result = json.loads(done.stdout)
-        if isinstance(result["metrics"], dict) and isinstance(result["checkpoint"], int) and "split" in result:
-            return dict(result)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise MachineError("the evaluation printed no result", place=run_id)
+def _fits(result: dict[str, Any]) -> bool:
+    return isinstance(result["metrics"], dict) and isinstance(result["checkpoint"], int) and "split" in result

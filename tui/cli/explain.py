@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from engine.errors import HeatsError, MachineError
 from engine.store.files import decode_number
 from engine.store.paths import RunPaths, program
-from engine.store.status import signal_name
 from tui import format as form
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import colour_works, columns, glyphs, hint, is_terminal, print_json, safe
+from tui.cli.torch_tool import check_checkpoint
 
 _MOST_ROWS = 48
 
@@ -39,11 +36,11 @@ def command(
     Pictures go into the run's folder (pictures/explain), into its TensorBoard, and onto the terminal.
     """
     found = the_run(run, runs_dir)
-    if checkpoint not in ("best", "latest") and not checkpoint.isdecimal():
-        raise HeatsError(f"`{checkpoint}` is no checkpoint", place="--checkpoint", remedy="give best, latest or a step")
+    check_checkpoint(checkpoint)
     words = [*program("engine.tools.explain"), str(found.folder), "--checkpoint", checkpoint, "--split", split]
     hint(f"explaining {found.id} ...")
-    result = _run([*words, "--limit", str(limit), "--pictures", str(pictures)], found.id)
+    words += ["--limit", str(limit), "--pictures", str(pictures)]
+    result = run_tool(words, found.id, "the explanation", _fits)
     if as_json:
         print_json(result)
         return
@@ -92,20 +89,5 @@ def _print_pictures(run: RunPaths, paths: list[str]) -> None:
     print(f"\n{form.count(len(paths))} pictures in {safe(str(run.pictures / 'explain'))}")
 
 
-def _run(words: list[str], run_id: str) -> dict[str, Any]:
-    """The tool's object. Its progress, and its sentence about a mistake, go to the terminal as they come."""
-    try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
-    except OSError as error:
-        raise MachineError(f"the explanation can't be started ({error.strerror})", place=run_id) from error
-    if done.returncode > 0:
-        raise typer.Exit(done.returncode)  # it has said why
-    if done.returncode:
-        raise MachineError(f"the explanation was killed by {signal_name(-done.returncode)}", place=run_id)
-    try:
-        result = json.loads(done.stdout)
-        if isinstance(result["figures"], dict) and isinstance(result["saliency"], dict) and "pictures" in result:
-            return dict(result)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise MachineError("the explanation printed no result", place=run_id)
+def _fits(result: dict[str, Any]) -> bool:
+    return isinstance(result["figures"], dict) and isinstance(result["saliency"], dict) and "pictures" in result

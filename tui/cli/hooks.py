@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from typing import Annotated, Any, Literal
 
 import typer
 
-from engine.errors import HeatsError, MachineError
+from engine.errors import HeatsError
 from engine.store.files import decode_number
 from engine.store.paths import program
-from engine.store.status import signal_name
 from tui import format as form
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import hint, print_json, safe
+from tui.cli.torch_tool import check_checkpoint, run_tool
 
 _FIGURES = ("mean", "deviation", "rms", "lowest", "highest", "zero_share")
 
@@ -41,16 +39,17 @@ def command(
     The run itself is not touched: its checkpoint is loaded in a process of its own.
     """
     found = the_run(run, runs_dir)
-    if checkpoint not in ("best", "latest") and not checkpoint.isdecimal():
-        raise HeatsError(f"`{checkpoint}` is no checkpoint", place="--checkpoint", remedy="give best, latest or a step")
+    check_checkpoint(checkpoint)
     if gradients and on == "val":
-        raise HeatsError("an evaluation has no gradients", place="--gradients", remedy="leave it out, or use --on train")
+        raise HeatsError(
+            "an evaluation has no gradients", place="--gradients", remedy="leave it out, or use --on train"
+        )
     words = [*program("engine.tools.hooks"), str(found.folder), "--checkpoint", checkpoint, "--on", on]
     words += ["--batches", str(batches), *(["--gradients"] if gradients else []), *(["--list"] if modules else [])]
     for pattern in module or []:
         words += ["--module", pattern]
     hint(f"loading the model of {found.id} ...")
-    result = _run(words, found.id)
+    result = run_tool(words, found.id, "the look into the model", _fits)
     if as_json:
         print_json(result)
         return
@@ -83,20 +82,5 @@ def _print_recorded(recorded: list[dict[str, Any]]) -> None:
     print(render([*titles, Column("not finite", right=True)], rows, indent="  "))
 
 
-def _run(words: list[str], run_id: str) -> dict[str, Any]:
-    """The tool's object. Its progress, and its sentence about a mistake, go to the terminal as they come."""
-    try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
-    except OSError as error:
-        raise MachineError(f"the model can't be looked into ({error.strerror})", place=run_id) from error
-    if done.returncode > 0:
-        raise typer.Exit(done.returncode)  # it has said why
-    if done.returncode:
-        raise MachineError(f"the look into the model was killed by {signal_name(-done.returncode)}", place=run_id)
-    try:
-        result = json.loads(done.stdout)
-        if isinstance(result["checkpoint"], int) and ("modules" in result or isinstance(result["recorded"], list)):
-            return dict(result)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise MachineError("the look into the model printed no result", place=run_id)
+def _fits(result: dict[str, Any]) -> bool:
+    return isinstance(result["checkpoint"], int) and ("modules" in result or isinstance(result["recorded"], list))
