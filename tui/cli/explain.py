@@ -13,7 +13,7 @@ from tui import format as form
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.table import Cell, Column, render
 from tui.cli.terminal import colour_works, columns, glyphs, hint, is_terminal, print_json, safe
-from tui.cli.torch_tool import check_checkpoint
+from tui.cli.torch_tool import check_checkpoint, run_tool
 
 _MOST_ROWS = 48
 

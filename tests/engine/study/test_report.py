@@ -35,7 +35,7 @@ def test_the_page_holds_everything_escaped_and_loads_nothing(tmp_path: Path, mon
 
 
 def test_floors_are_drawn_beside_the_arms_and_grids_from_what_runs_log(tmp_path: Path) -> None:
-    facts = {"references": {"chance": "val/digit_accuracy"}, "maps": ["val/exact_match_*x*"]}
+    facts: dict[str, Any] = {"references": {"chance": "val/digit_accuracy"}, "maps": ["val/exact_match_*x*"]}
     study = make_study(tmp_path, hypothesis=CLAIM, **facts)
     store = made_store(tmp_path)
     for run in make_runs(store, study, lambda cell: 0.5 + 0.01 * cell.seed):
