@@ -130,14 +130,23 @@ def find_needed(
             best = need.detail if need.what == "run" and need.detail else best_arm(source, alike)
             if best is not None and best not in arm_names:
                 raise HeatsError(f"the study {source.name} has no arm `{best}`", place=study.place("needs", need.key))
-            of_best = [state for state in alike if state.cell.arm == best and state.standing == "finished"]
+            of_best = [state for state in alike if state.cell.arm == best]
             for seed in study.spec.seeds:
-                same = [state for state in of_best if state.cell.seed == seed] or of_best
-                if not same:
-                    continue
-                values = found.setdefault((arm.name, seed), {})
-                values[need.key] = _value(need, same[0])
+                chosen = _settled(of_best, seed)
+                if chosen is not None:
+                    found.setdefault((arm.name, seed), {})[need.key] = _value(need, chosen)
     return found
+
+
+def _settled(states: list[CellState], seed: int) -> CellState | None:
+    """Whose value a seed gets, once nothing that is still trained could change that; None until then.
+
+    That of the same seed. Where the other study has no such seed, the first of those that have finished.
+    """
+    same = [state for state in states if state.cell.seed == seed]
+    if not same and not all(state.done for state in states):
+        return None
+    return next((state for state in same or states if state.standing == "finished"), None)
 
 
 def _check_key(study: Study, need: Need, states: list[CellState]) -> None:

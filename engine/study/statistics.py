@@ -221,9 +221,14 @@ def t_power(shift: float, deviation: float, count: int, alpha: float = 1 - CONFI
 
 def _noncentral_below(value: float, degrees: int, centre: float) -> float:
     """The same as `_t_below` of the noncentral t distribution."""
-    from scipy import stats  # scipy.special's nctdtr gives no number for some centres far out
+    from scipy import stats
 
-    return float(stats.nct.cdf(value, degrees, centre))
+    found = float(stats.nct.cdf(value, degrees, centre))
+    if math.isfinite(found):
+        return found
+    # scipy has no number for some centres far out. Abramowitz and Stegun 26.7.10 is good to all that counts there.
+    spread = math.sqrt(1 + value**2 / (2 * degrees))
+    return float(stats.norm.cdf((value * (1 - 1 / (4 * degrees)) - centre) / spread))
 
 
 def equivalence_power(mean: float, deviation: float, margin: float, count: int, alpha: float = 1 - CONFIDENCE) -> float:

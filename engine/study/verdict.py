@@ -138,7 +138,8 @@ def _compare(
     if comparisons > 1:
         notes.append(f"p values are corrected for {comparisons} comparisons (Holm)")
     ahead = look_ahead and word is Word.INCONCLUSIVE
-    needed = statistics.seeds_needed(differences, hypothesis.by, alpha) if ahead else None
+    level = alpha / max(1, comparisons)  # the first step of Holm's correction: no fewer seeds than it may take
+    needed = statistics.seeds_needed(differences, hypothesis.by, level) if ahead else None
     if needed is not None and needed > len(differences):
         why += f"; about {needed} seeds an arm would likely settle it ({needed - len(differences)} more)"
     elif ahead and len(differences) >= LEAST_SEEDS and needed is None:

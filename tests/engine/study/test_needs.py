@@ -95,6 +95,19 @@ def test_a_run_is_that_of_the_same_seed_where_there_is_one(store: Store, source:
     assert find_needed(store, study)[("large", 1)]["model.kind"] == runs["slow/1"]
 
 
+def test_a_seed_waits_for_its_own_run_and_takes_no_other_meanwhile(store: Store, source: Study, tmp_path: Path) -> None:
+    """What had finished first was given to all seeds: their cells were trained from it, and then once more."""
+    study = needing(tmp_path, data__folder="rates#run")
+    study.spec.needs.clear()
+    study.spec.needs["model.kind"] = "rates#run:slow"
+    cells = {cell.name: cell for cell in expand(source)}
+    first = finish(store, source, cells["slow/0"], 1.0).id
+    assert find_needed(store, study) == {}, "neither 1, whose run is to come, nor 7, which gets what is left"
+    second = finish(store, source, cells["slow/1"], 1.0).id
+    found = find_needed(store, study)
+    assert (found[("small", 1)]["model.kind"], found[("small", 7)]["model.kind"]) == (second, first)
+
+
 def test_a_search_has_no_best_before_all_its_trials_were_tried(store: Store, tmp_path: Path) -> None:
     space = {"optim.lr": {"values": [0.1, 0.01, 0.001]}}
     source = write_study(

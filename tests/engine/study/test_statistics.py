@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -81,6 +82,15 @@ def test_34_pairs_find_half_a_deviation_with_a_power_of_80_percent() -> None:
 
 def test_no_number_of_seeds_settles_a_difference_that_is_the_margin() -> None:
     assert statistics.seeds_needed([0.9, 1.0, 1.1], margin=1.0) is None
+
+
+def test_power_is_a_number_wherever_the_effect_is_large() -> None:
+    """Accuracies of a real study: scipy's noncentral t gave NaN for 125 seeds, and 128 were said to be needed."""
+    differences = [-0.015025041736227096, -0.025041736227045086, -0.026711185308848084]
+    powers = [statistics.t_power(-0.0222, 0.0063, count) for count in range(3, 1001)]
+    assert all(earlier <= later + 1e-12 for earlier, later in pairwise(powers))
+    assert statistics.seeds_needed(differences, 0.0) == 3
+    assert statistics.seeds_needed(differences, 0.0, 0.05 / 3) == 4, "one of three comparisons takes more"
 
 
 def test_a_small_difference_is_settled_by_equivalence() -> None:
