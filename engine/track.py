@@ -115,8 +115,9 @@ def _here() -> _Tracker:
 def start(total_steps: int | None = None, *, take_signals: bool = False) -> Run:
     """Begin; everything else calls it where the script doesn't.
 
-    From here on SIGTERM and SIGINT no longer end the script at once, but are what `should_stop` answers to; a second
-    one ends it. A script with handlers of its own for them keeps those.
+    From here on SIGTERM and SIGINT no longer end the script at once, but are what `should_stop` answers to, as are the
+    SIGUSR1 and SIGUSR2 that announce a preemption; a second one ends it. A script with handlers of its own for them
+    keeps those.
 
     Args:
         total_steps: how many steps it will take over the whole run, if it knows.
@@ -204,7 +205,7 @@ def _answer_signals(tracker: _Tracker, *, also_taken: bool = False) -> None:
             os.kill(os.getpid(), number)
         tracker.asked_to_stop = True
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         if also_taken or signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, answer)
 

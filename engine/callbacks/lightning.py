@@ -15,6 +15,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from engine import track
+from engine.callbacks.together import Together
 
 
 class HeatsCallback(Callback):  # type: ignore[misc]
@@ -29,6 +30,7 @@ class HeatsCallback(Callback):  # type: ignore[misc]
         self._run = track.start()
         self._logged = -1
         self._stops = False
+        self._together = Together()
 
     @staticmethod
     def checkpoint() -> str | None:
@@ -39,6 +41,7 @@ class HeatsCallback(Callback):  # type: ignore[misc]
         """Lightning has its own answer to SIGTERM by now, which ends without a checkpoint: ours comes first."""
         steps = trainer.estimated_stepping_batches
         self._run = track.start(total_steps=int(steps) if math.isfinite(steps) else None, take_signals=True)
+        self._together.meet(self._run.launched)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log as often as the Trainer does; asked to stop, save at this step and end after it."""
@@ -46,14 +49,13 @@ class HeatsCallback(Callback):  # type: ignore[misc]
         if step != self._logged and step % max(1, trainer.log_every_n_steps) == 0:
             self._logged = step
             track.log(step, trainer.logged_metrics)
-        if not self._run.launched or self._stops:
+        if self._stops:
             return
-        if track.should_stop():
-            self._stops = True
+        stop, save = self._together.agree(track.should_stop(), track.should_save())
+        if stop or save:
             self._save(trainer, step)
-            trainer.should_stop = True
-        elif track.should_save():
-            self._save(trainer, step)
+        if stop:
+            self._stops = trainer.should_stop = True
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Log an evaluation, but not Lightning's check before training."""
@@ -68,6 +70,7 @@ class HeatsCallback(Callback):  # type: ignore[misc]
 
     def _save(self, trainer: Any, step: int) -> None:
         folder = Path(self._folder) if self._folder else self._run.folder or Path(trainer.default_root_dir)
+        folder = Path(trainer.strategy.broadcast(str(folder)))  # a process that heats didn't launch knows of no run
         path = folder / f"heats-step-{step:08d}.ckpt"
         trainer.save_checkpoint(path)
         track.saved(step, path)

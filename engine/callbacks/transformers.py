@@ -14,6 +14,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from engine import track
+from engine.callbacks.together import Together
 
 
 class HeatsCallback(TrainerCallback):  # type: ignore[misc]
@@ -21,6 +22,7 @@ class HeatsCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._stops = False
+        self._together = Together()
 
     @staticmethod
     def checkpoint() -> str | None:
@@ -29,7 +31,8 @@ class HeatsCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The Trainer knows by now how many steps it will take."""
-        track.start(total_steps=state.max_steps if state.max_steps > 0 else None)
+        run = track.start(total_steps=state.max_steps if state.max_steps > 0 else None)
+        self._together.meet(run.launched)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Figures of training and of evaluations."""
@@ -37,11 +40,11 @@ class HeatsCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Asked to stop, the Trainer saves at this step and ends after it."""
-        if track.should_stop():
-            self._stops = True
-            control.should_save = control.should_training_stop = True
-        elif track.should_save():
+        stop, save = self._together.agree(track.should_stop(), track.should_save())
+        if stop or save:
             control.should_save = True
+        if stop:
+            self._stops = control.should_training_stop = True
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

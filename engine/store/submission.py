@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ _RECORD = "submission.json"
 _SCRIPT = "job.sh"
 _CLAIM = ".alone"
 _CLAIM_HOLDS_SECONDS = 600.0
+_UNREADABLE_SECONDS = 86400.0
+"""A submission that can't be read may be in the making for so long."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,31 @@ def write_submission(paths: SubmissionPaths, record: Submission) -> None:
 def read_submission(paths: SubmissionPaths) -> Submission | None:
     """The record of a submission; None where it is missing or damaged."""
     found: Submission | None = from_content(Submission, read_json(paths.record))
+    return found
+
+
+def submissions_of_nobody(store: Store, kept: Collection[str]) -> list[Path]:
+    """The folders of submissions whose runs have all gone, and of a day ago those that can't be read.
+
+    Args:
+        store: whose.
+        kept: the ids of the runs that there are, in their place or in the trash.
+    """
+    found = []
+    if (store.root / FOLDER).is_symlink():  # it leads out of the store
+        return []
+    try:
+        names = sorted(os.listdir(store.root / FOLDER))
+    except OSError:
+        return []
+    for paths in (submission_paths(store.root, name) for name in names if not name.startswith(".")):
+        record = read_submission(paths)
+        try:
+            old = time.time() - paths.folder.lstat().st_mtime > _UNREADABLE_SECONDS
+        except OSError:
+            continue
+        if old if record is None else not any(run in kept for run in record.runs):
+            found.append(paths.folder)
     return found
 
 

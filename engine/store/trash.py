@@ -23,6 +23,7 @@ from engine.store.paths import RunPaths, Store, is_run_id
 from engine.store.queue import dequeue
 from engine.store.records import read_run
 from engine.store.status import State, decide
+from engine.store.submission import submissions_of_nobody
 
 _DELETED = "deleted.json"
 _PURGING = ".purging-"
@@ -167,7 +168,7 @@ def restore(store: Store, item: Trashed) -> RunPaths:
 
 
 def purge(store: Store, items: Iterable[Trashed]) -> Iterator[Trashed]:
-    """Delete runs of the trash for good, and what an interrupted purge left.
+    """Delete runs of the trash for good, what an interrupted purge left, and what was submitted for runs now gone.
 
     Each is first renamed so that a half deleted run can't be restored. Links are removed, never followed.
 
@@ -184,6 +185,20 @@ def purge(store: Store, items: Iterable[Trashed]) -> Iterator[Trashed]:
         _move(item.folder, doomed)
         _remove(doomed)
         yield item
+    for folder in left_submissions(store):
+        _remove(folder)
+
+
+def left_submissions(store: Store, going: Iterable[Trashed] = ()) -> list[Path]:
+    """What was submitted to a cluster for runs that are neither in the store nor in the trash any more.
+
+    Args:
+        store: whose.
+        going: entries of the trash that don't count any more.
+    """
+    doomed = {item.entry for item in going}
+    there = {_run_id(folder.name) for folder in _entries(store) if folder.name not in doomed}
+    return submissions_of_nobody(store, there | set(store.run_ids()))
 
 
 def half_purged(store: Store) -> list[Path]:

@@ -245,7 +245,7 @@ def _write_and_hash(folder: Path, pieces: Pieces, stopped: Stopped) -> dict[str,
             digests = {name: hasher.submit(digest, parts, leave_off) for name, parts in pieces.items()}
             sizes = {name: write_synced(folder / name, parts, leave_off) for name, parts in pieces.items()}
             files = {name: {"bytes": sizes[name], "sha256": digests[name].result()} for name in pieces}
-        except BaseException:
+        except BaseException:  # `LeaveNow`, which a second signal raises anywhere, is no Exception
             failed.set()  # nobody waits for hashes of what couldn't be written
             raise
     if stopped():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from engine.config.sections import TaskConfig
+from engine.store import checkpoints as stored
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.train.control import Control
 from engine.train.figures import Row
@@ -47,6 +51,9 @@ class Follower(Recorder):
     def begin(self, state: TrainState, settings: dict[str, Any], samples: int, batches_per_epoch: int) -> None:
         self._first_step = state.step
 
+    def show(self, pictures: Mapping[str, Tensor]) -> None:
+        pass
+
     def record(self, rows: list[Row], *, to_tensorboard: bool = False) -> None:
         if rows:
             self.last_step = rows[-1].step
@@ -63,6 +70,15 @@ class Follower(Recorder):
     def evaluated(self, measured: dict[str, float], state: TrainState, improved: bool) -> None:
         pass
 
+    def tested(self, measured: dict[str, float], step: int, checkpoint: int) -> None:
+        pass
+
+    def phase(self, name: str, step: int) -> None:
+        pass
+
+    def good_checkpoints(self) -> dict[int, stored.Checkpoint]:
+        return {}  # the first rank chooses, and evaluates
+
     def _save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> bool:
         # What can't be saved is told by the first rank.
         return not state.parallel.sharded or self._sharded.save(state, settings, reason, metric) is not None
@@ -73,6 +89,9 @@ class Follower(Recorder):
             self._save(state, settings, "emergency", None)
 
     def alert(self, cause: str, message: str, step: int, **facts: Any) -> None:
+        pass
+
+    def alert_over(self, cause: str, message: str, step: int, **facts: Any) -> None:
         pass
 
     def abandon(self) -> None:

@@ -61,7 +61,7 @@ def write_sharded(run: RunPaths, about: About, state: TrainState, flush: Callabl
                 ranks.all_or_none(lambda name=name, tensors=tensors: write_parts(  # type: ignore[misc]
                     temporary / name, tensors, ranks.control_group
                 ))  # fmt: skip
-        names = ranks.tell(_give_names(temporary) if ranks.is_first else [])
+        names = ranks.tell(ranks.all_or_none(lambda: _give_names(temporary) if ranks.is_first else []))
         own = ranks.all_or_none(lambda: _secure(temporary, names[ranks.rank :: ranks.size]))
         files = dict(sorted(entry for table in ranks.gather(own) for entry in table.items()))
         ranks.all_or_none(lambda: _finish(run, about, temporary, content, files, flush) if ranks.is_first else None)

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.loops import LOOPS
-from tests.bench.report import emit, median, missing, quartiles, quiet, skip
-from tests.bench.turns import Loop, Turn
+from tests.bench.report import emit, median, quartiles, quiet
+from tests.bench.turns import Loop, Turn, names_of
 
 BAR_MS = 0.05
 _TURNS = {"small": Turn(warmup=300, skip=20, steps=100), "medium": Turn(warmup=120, skip=10, steps=50)}
@@ -54,15 +54,7 @@ def main() -> None:
     parser.add_argument("--size", choices=list(_TURNS), action="append")
     parser.add_argument("--loop", choices=list(LOOPS), action="append", help="beside bare; all without it")
     arguments = parser.parse_args()
-    names = ["bare"]
-    for name, (_, module) in LOOPS.items():
-        if name == "bare" or (arguments.loop and name not in arguments.loop):
-            continue
-        why = missing(module) if module else None
-        if why:
-            skip(f"loop_overhead/{name}", why)
-        else:
-            names.append(name)
+    names = names_of(LOOPS, arguments.loop or (), "loop_overhead")
     for size in arguments.size or list(_TURNS):
         measure(size, names, arguments.rounds)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tests.bench.turns import Clock, Turn
+from tests.bench.turns import Clock, LoopFunction, run_alone
 from tests.bench.workload import (
     BATCH,
     ENDLESS,
@@ -141,7 +139,7 @@ def _transformers_logging(clock: Clock, size: str, folder: Path) -> None:
     transformers_loop.trainer(clock, size, folder, logging=True)
 
 
-LOOPS: dict[str, tuple[Callable[[Clock, str, Path], Any], str | None]] = {
+LOOPS: dict[str, tuple[LoopFunction, str | None]] = {
     "bare": (bare, None),
     "bare_again": (bare, None),
     "heats": (heats, None),
@@ -156,13 +154,5 @@ LOOPS: dict[str, tuple[Callable[[Clock, str, Path], Any], str | None]] = {
 """By name, the loop and the module that it needs. `bare_again` shows how much of a difference is noise."""
 
 
-def main(words: list[str]) -> None:
-    """Run one loop until its conductor has had enough."""
-    name, size, folder, *numbers = words
-    warmup, skipped, steps, inbox, outbox = (int(number) for number in numbers)
-    torch.set_num_threads(1)
-    LOOPS[name][0](Clock(Turn(warmup, skipped, steps), inbox, outbox), size, Path(folder))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_alone(sys.argv[1:], LOOPS)

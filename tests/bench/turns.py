@@ -8,9 +8,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tests.bench.report import missing, skip
 
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore"}
 
@@ -67,6 +70,44 @@ class Clock:
             os._exit(0)
         self._stamps = []
         self._goal = self._turn.skip + self._turn.steps + 1
+
+
+LoopFunction = Callable[[Clock, str, Path], Any]
+
+
+def run_alone(words: list[str], loops: Mapping[str, tuple[LoopFunction, str | None]]) -> None:
+    """In the process of a loop: run it until its conductor has had enough.
+
+    Args:
+        words: its name, its size, a folder, and the numbers that `Loop` gives.
+        loops: by name, the loop and the module that it needs.
+    """
+    import torch
+
+    name, size, folder, *numbers = words
+    warmup, skipped, steps, inbox, outbox = (int(number) for number in numbers)
+    torch.set_num_threads(1)
+    loops[name][0](Clock(Turn(warmup, skipped, steps), inbox, outbox), size, Path(folder))
+
+
+def names_of(loops: Mapping[str, tuple[LoopFunction, str | None]], wanted: Sequence[str], what: str) -> list[str]:
+    """`bare`, and of the others those that are wanted (all of them by default) and can run; says what is missing.
+
+    Args:
+        loops: by name, the loop and the module that it needs.
+        wanted: names.
+        what: the figure that a loop which can't run would have given.
+    """
+    names = ["bare"]
+    for name, (_, module) in loops.items():
+        if name == "bare" or (wanted and name not in wanted):
+            continue
+        why = missing(module) if module else None
+        if why:
+            skip(f"{what}/{name}", why)
+        else:
+            names.append(name)
+    return names
 
 
 class Loop:

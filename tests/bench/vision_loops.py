@@ -19,7 +19,7 @@ from engine.tasks.vision.config import VisionDataSection
 from engine.tasks.vision.data import ImageData, Normalisation
 from engine.tasks.vision.sources import MIRRORED, ImageSet, load_images
 from engine.train.task import Batch, BatchKey, LossTerms, StepContext, Task
-from tests.bench.turns import Clock, Turn
+from tests.bench.turns import Clock, LoopFunction, run_alone
 from tests.bench.workload import ENDLESS
 
 BATCH = 64
@@ -242,7 +242,7 @@ def lightning(clock: Clock, name: str, folder: Path) -> None:
     trainer.fit(Module(), torch.utils.data.DataLoader(Batches(), batch_size=None))
 
 
-LOOPS: dict[str, tuple[Callable[[Clock, str, Path], Any], str | None]] = {
+LOOPS: dict[str, tuple[LoopFunction, str | None]] = {
     "bare": (bare, None),
     "bare_again": (bare, None),
     "dataloader": (dataloader, None),
@@ -255,13 +255,5 @@ LOOPS: dict[str, tuple[Callable[[Clock, str, Path], Any], str | None]] = {
 """By name, the loop and the module that it needs. `bare_again` shows how much of a difference is noise."""
 
 
-def main(words: list[str]) -> None:
-    """Run one loop until its conductor has had enough."""
-    loop, model, folder, *numbers = words
-    warmup, skipped, steps, inbox, outbox = (int(number) for number in numbers)
-    torch.set_num_threads(1)
-    LOOPS[loop][0](Clock(Turn(warmup, skipped, steps), inbox, outbox), model, Path(folder))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_alone(sys.argv[1:], LOOPS)

@@ -6,8 +6,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench.report import emit, median, missing, quiet, skip
-from tests.bench.turns import Loop, Turn
+from tests.bench.report import emit, median, quiet, skip
+from tests.bench.turns import Loop, Turn, names_of
 from tests.bench.vision_loops import BATCH, LOOPS, MODELS, is_there
 
 _TURN = Turn(warmup=40, skip=10, steps=40)
@@ -46,15 +46,7 @@ def main() -> None:
     parser.add_argument("--model", choices=list(MODELS), action="append")
     parser.add_argument("--loop", choices=list(LOOPS), action="append", help="beside bare; all without it")
     arguments = parser.parse_args()
-    names = ["bare"]
-    for name, (_, module) in LOOPS.items():
-        if name == "bare" or (arguments.loop and name not in arguments.loop):
-            continue
-        why = missing(module) if module else None
-        if why:
-            skip(f"vision_step/{name}", why)
-        else:
-            names.append(name)
+    names = names_of(LOOPS, arguments.loop or (), "vision_step")
     for model in arguments.model or list(MODELS):
         if is_there(model):
             measure(model, names, arguments.rounds)

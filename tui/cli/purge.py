@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import HeatsError
-from engine.store.trash import Trashed, find_trashed, half_purged, list_trash, purge
+from engine.store.trash import Trashed, find_trashed, half_purged, left_submissions, list_trash, purge
 from tui.cli.options import AsJson, RunsDir, Yes, the_store
 from tui.cli.terminal import hint, print_json, safe
 from tui.cli.trashed import trash_json, trash_table
@@ -34,20 +34,27 @@ def command(
         raise HeatsError("it isn't said what to purge", remedy="name runs, or give --all or --older-than AGE")
     store = the_store(runs_dir)
     chosen = _choose(list_trash(store), runs or [], older_than)
-    left_over = half_purged(store)
+    left_over, submissions = half_purged(store), left_submissions(store, chosen)
     if yes:
         for item in purge(store, chosen):
             if not as_json:
                 print(f"deleted for good: {safe(item.entry)}")
     if as_json:
-        print_json({"purged": yes, "bytes": sum(item.bytes for item in chosen), "runs": trash_json(chosen)})
+        print_json({
+            "purged": yes, "bytes": sum(item.bytes for item in chosen), "runs": trash_json(chosen),
+            "submissions": [folder.name for folder in submissions],
+        })  # fmt: skip
     elif not yes and chosen:
         print(trash_table(chosen, "would go for good"))
     elif not chosen:
         print("nothing in the trash to delete")
     if left_over:
         hint(f"{'removed' if yes else 'there is also'} what {len(left_over)} interrupted purges left")
-    if not yes and (chosen or left_over):
+    if submissions:
+        hint(
+            f"{'removed' if yes else 'there are also'} {len(submissions)} submissions to a cluster whose runs are gone"
+        )
+    if not yes and (chosen or left_over or submissions):
         hint("nothing was deleted: --yes does it, and nothing brings them back then")
 
 

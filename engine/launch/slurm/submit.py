@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.errors import HeatsError
+from engine.errors import HeatsError, MachineError
 from engine.launch.slurm import commands
 from engine.launch.slurm.profiles import Profile, find_profile
 from engine.launch.slurm.script import MOST_IN_ARRAY, Job, new_name, script
@@ -80,7 +81,7 @@ def submit_runs(
                 attempt, record, note = _prepare(store, run, notify, prune_at_evaluations)
                 prepared.append((attempt, record))
                 started.append(note)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no attempt behind that no job will begin
             _withdraw(prepared)
             raise
         warnings = submit_attempts(store, prepared, found, what=what, most=most)
@@ -116,7 +117,10 @@ def submit_attempts(
     except commands.Unclear as error:
         slurm_poll.forget()
         return (f"{error.message}; `heats list` tells in a moment whether the cluster has it",)
-    except BaseException:
+    except BaseException as error:  # an interrupt, too, must leave no attempt behind that no job will begin
+        if not isinstance(error, HeatsError):
+            with contextlib.suppress(MachineError):  # interrupted, sbatch may have submitted it
+                commands.cancel([], [job.name])
         _withdraw(prepared)
         shutil.rmtree(job.paths.folder, ignore_errors=True)
         raise

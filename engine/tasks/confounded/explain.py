@@ -64,7 +64,7 @@ def explain(
     near = torch.zeros_like(mask)
     top, left = max(0, dot.row - _MARGIN), max(0, dot.column - _MARGIN)
     near[top : dot.row + dot.size + _MARGIN, left : dot.column + dot.size + _MARGIN] = True
-    methods = _methods(model)
+    methods = _methods(model, task.data.normalisation(torch.zeros_like(groups.clean[:1])).to(device))
     saliency = {}
     for name, attribute in methods.items():
         heat = _heat(task, model, attribute, groups.dotted[rows], device)
@@ -86,7 +86,7 @@ _Attribute = Callable[[Tensor, Tensor], Tensor]
 """From pictures (B, C, H, W) and classes (B,) to attributions of the same height and width."""
 
 
-def _methods(model: nn.Module) -> dict[str, _Attribute]:
+def _methods(model: nn.Module, black: Tensor) -> dict[str, _Attribute]:
     # Here, not above: captum imports matplotlib, a second that only explanations need.
     from captum.attr import InputXGradient, IntegratedGradients, LayerAttribution, LayerGradCam, Saliency
 
@@ -95,7 +95,7 @@ def _methods(model: nn.Module) -> dict[str, _Attribute]:
 
     def integrate(images: Tensor, classes: Tensor) -> Tensor:
         found: Tensor = integrated.attribute(
-            images, torch.zeros_like(images), classes, n_steps=_STEPS, internal_batch_size=_PART
+            images, black.expand_as(images), classes, n_steps=_STEPS, internal_batch_size=_PART
         )
         return found
 

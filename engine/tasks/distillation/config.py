@@ -123,7 +123,7 @@ class CrdSection(Section):
     width: PositiveInt = 128
     """Of the embeddings."""
     negatives: PositiveInt = 16384
-    """Other samples that each sample is told from, drawn from the training set."""
+    """Samples of other classes that each sample is told from, drawn from the training set."""
     temperature: PositiveFloat = 0.07
     """Of the similarities."""
     momentum: Share = 0.5

@@ -39,7 +39,7 @@ class Lesson:
     indices: Tensor
     """(B,) int64, the samples' places in the training set."""
     negatives: Tensor | None = None
-    """crd: (B, N) int64, the places of other samples."""
+    """crd: (B, N) int64, the places of samples of other classes."""
 
 
 class Method(nn.Module):

@@ -41,6 +41,7 @@ class Distillation(Task[Config]):
         self._teacher: Teacher | None = None
         self._teacher_device: torch.device | None = None
         self._digest = ""
+        self._by_class: tuple[Tensor, ...] | None = None
 
     # --- what is built ---
 
@@ -104,7 +105,7 @@ class Distillation(Task[Config]):
         said = self._teacher_on(images.device)(images)
         if self._paraphrases(context.step):
             return {name: (1.0, value) for name, value in _factors(model).reconstruct(said).items()}
-        negatives = self._negatives(batch["index"], context) if options.method == "crd" else None
+        negatives = self._negatives(labels, context) if options.method == "crd" else None
         outputs, terms = model(images, Lesson(said, labels, batch["index"], negatives))
         self._note_accuracy(outputs[-1], labels, context)
         share = options.alpha if options.mix == "alpha" else 1.0
@@ -118,14 +119,20 @@ class Distillation(Task[Config]):
         batches = max(1, len(self._read_splits().train) // train.batch_size)
         return (step - self.config.first_phase_steps) * train.accumulation // batches
 
-    def _negatives(self, indices: Tensor, context: StepContext) -> Tensor:
-        """For each sample the places of others, drawn evenly: (B, N) int64 on the device."""
+    def _negatives(self, labels: Tensor, context: StepContext) -> Tensor:
+        """For each sample the places of samples of other classes, drawn evenly: (B, N) int64 on the device."""
         seed = int(torch.randint(2**62, (), generator=context.generator))
-        generator = torch.Generator(indices.device).manual_seed(seed)
-        others = len(self._read_splits().train) - 1
-        shape = (len(indices), self.config.crd.negatives)
-        drawn = torch.randint(others, shape, generator=generator, device=indices.device)
-        return drawn + (drawn >= indices.unsqueeze(1))  # past the sample itself
+        generator = torch.Generator(labels.device).manual_seed(seed)
+        if self._by_class is None or self._by_class[0].device != labels.device:
+            every = self._read_splits().train.labels
+            counts = torch.bincount(every, minlength=self.num_classes or 0)
+            made = (every.argsort(stable=True), counts, counts.cumsum(0) - counts)
+            self._by_class = tuple(item.to(labels.device) for item in made)
+        by_class, sizes, starts = self._by_class
+        own, before = sizes[labels].unsqueeze(1), starts[labels].unsqueeze(1)
+        shape = (len(labels), self.config.crd.negatives)
+        drawn = torch.randint(2**62, shape, generator=generator, device=labels.device) % (len(by_class) - own)
+        return by_class[drawn + own * (drawn >= before)]  # past the sample's own class
 
     @staticmethod
     def _note_accuracy(logits: Tensor, labels: Tensor, context: StepContext) -> None:

@@ -174,6 +174,8 @@ class Attempt:
                 self.asked_to_stop = True
             if asked and request is not None and request.now:
                 number = signal.SIGTERM
+            if number in _PREEMPTING and not catches(pid, number):
+                number = signal.SIGTERM  # it would die of that as well, unless it saves then, as most scripts do
             _signal(pid, number)
 
     def _wait_for_rest(self) -> None:
@@ -234,6 +236,15 @@ def last_checkpoint(run: RunPaths) -> tuple[str, int]:
             if event.name == "script_checkpoint" and isinstance(path, str) and os.path.exists(path):
                 return path, event.step or 0
     return "", 0
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal; taken for granted where that can't be seen."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return True
 
 
 def _become_subreaper() -> None:

@@ -19,7 +19,17 @@ from engine.store.files import write_json
 from engine.store.index import list_runs
 from engine.store.paths import RunPaths, Store
 from engine.store.records import Beat, write_beat
-from engine.store.trash import delete, find_trashed, half_purged, list_trash, plan_delete, purge, restore
+from engine.store.submission import Submission, submission_paths, write_submission
+from engine.store.trash import (
+    delete,
+    find_trashed,
+    half_purged,
+    left_submissions,
+    list_trash,
+    plan_delete,
+    purge,
+    restore,
+)
 from tests.engine.store.made import add_attempt, finished_run, log_event, make_run, make_store, write_checkpoint
 
 
@@ -137,6 +147,32 @@ def test_the_trash_knows_its_runs_by_part_and_by_name(store: Store) -> None:
     for word, said in (("simple", "could be any of 2"), ("", "no run in the trash"), ("nosuch", "no run in the trash")):
         with pytest.raises(HeatsError, match=said):
             find_trashed(trashed, word)
+
+
+def submitted(store: Store, *runs: str) -> Path:
+    paths = submission_paths(store.root, f"heats-{len(list(store.root.glob('.slurm/*')))}")
+    paths.folder.mkdir(parents=True)
+    write_submission(paths, Submission(paths.folder.name, 1.0, runs))
+    paths.script.write_text("#!/bin/sh\n")
+    return paths.folder
+
+
+def test_what_was_submitted_goes_with_the_last_of_its_runs(store: Store) -> None:
+    kept, first, second = (finished_run(store) for _ in range(3))
+    mixed, both = submitted(store, kept.id, first.id), submitted(store, first.id, second.id)
+    unreadable = submitted(store, kept.id)
+    (unreadable / "submission.json").write_text("{")
+    _delete(store, first, second)
+    assert left_submissions(store) == [], "they may be brought back"
+    trashed = list_trash(store)
+    assert left_submissions(store, trashed) == [both]
+    list(purge(store, [item for item in trashed if item.id == first.id]))
+    assert both.exists()
+    list(purge(store, list_trash(store)))
+    assert (both.exists(), mixed.exists(), unreadable.exists()) == (False, True, True)
+    os.utime(unreadable, (1.0, 1.0))  # nobody is making it any more
+    list(purge(store, []))
+    assert (mixed.exists(), unreadable.exists()) == (True, False)
 
 
 def test_purge_follows_no_link_out_of_the_store(store: Store, tmp_path: Path) -> None:

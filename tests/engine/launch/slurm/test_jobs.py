@@ -21,7 +21,7 @@ from engine.store import slurm_poll
 from engine.store.checkpoints import FILES, choose
 from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths, open_store
-from engine.store.records import read_exit, write_launch
+from engine.store.records import read_exit, read_launch, write_launch
 from engine.store.status import State
 from engine.study.cells import counts, find_cells
 from engine.study.run import Where, advance, begin, stop_study, where_of
@@ -133,7 +133,7 @@ def test_a_node_that_dies_loses_the_job_to_another_and_what_it_left_there_is_end
     assert f"SLURM took job {before.job} away" in waiting.reason
     assert exists(before.trainer_pid), "the node is cut off, and trains on"
     cluster.release(before.job or "")
-    wait_until(lambda: look(run).attempts == 2)
+    wait_until(lambda: read_launch(run.attempt(2).launch))
     wait_until(lambda: launched(run).started)
     assert not exists(before.trainer_pid)
     ended = read_exit(run.attempt(1).exit)
@@ -263,6 +263,18 @@ def test_whoever_dies_while_submitting_leaves_no_orphan_and_nothing_that_trains_
     assert "never began" in wait_for_state(found[State.STARTING], State.LOST).reason
     stop(found[State.QUEUED])
     wait_for_state(found[State.QUEUED], State.STOPPED)
+
+
+def test_an_interrupt_while_submitting_leaves_no_job_and_no_attempt(
+    cluster: Cluster, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filler = cluster.fill()
+    count_calls(tmp_path, monkeypatch, "sbatch", f'{shutil.which("sbatch")} "$@" > /dev/null; kill -INT $PPID; sleep 9')
+    with pytest.raises(KeyboardInterrupt):
+        submit(store_root)
+    wait_until(lambda: cluster.jobs("pending").keys() == {filler} - cluster.jobs("running").keys())
+    assert list(store_root.glob("*/attempts/*")) == []
+    assert list(store_root.glob(".slurm/heats-*")) == []
 
 
 def test_what_the_cluster_refuses_is_said_in_a_sentence_and_leaves_nothing_behind(

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from engine.store.paths import RunPaths
-from engine.tasks.confounded.explain import METHODS, _shares, strip
-from tests.engine.tasks.confounded.trained import trained
+from engine.tasks.confounded.explain import METHODS, _methods, _shares, strip
+from engine.tasks.confounded.task import Confounded
+from tests.engine.tasks.confounded.trained import tiny, trained
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,19 @@ def test_it_prints_figures_and_writes_pictures(run: RunPaths) -> None:
     accumulator.Reload()
     shown = [tag for tag in accumulator.Tags()["images"] if tag.startswith("explain/")]
     assert len(shown) == len(found["pictures"])
+
+
+def test_integrated_gradients_begin_at_a_black_picture_however_pictures_are_normalised() -> None:
+    task = Confounded(tiny({"data.normalise": "standard"}))
+    normalise, model = task.data.normalisation, task.build_model()
+    pictures = task.groups("val").dotted[:8]
+    black = normalise(torch.zeros_like(pictures[:1]))
+    pixels, classes = normalise(pictures), torch.zeros(8, dtype=torch.int64)
+    found = _methods(model, black)["integrated_gradients"](pixels.clone().requires_grad_(), classes)
+    with torch.no_grad():
+        gained = model(pixels)[:, 0] - model(black)[:, 0]
+    assert torch.allclose(found.flatten(1).sum(1), gained, rtol=0.1, atol=0.02)
+    assert float(black.abs().min()) > 0.1, "else nothing would be told apart"
 
 
 def test_a_terminal_gets_half_blocks_and_a_pipe_none(run: RunPaths) -> None:

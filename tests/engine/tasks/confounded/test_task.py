@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from engine.errors import HeatsError
+from engine.launch.actions import LaunchRequest, launch
 from engine.store.checkpoints import MODEL, scan
 from engine.store.paths import RunPaths
+from engine.store.status import State
 from engine.store.tensors import read_header
 from engine.tasks.confounded.measures import interventions
 from engine.train.checkpoint import Loaded
 from engine.train.from_run import open_run
-from tests.engine.tasks.confounded.trained import make_run, tiny, train_attempt, trained
+from tests.engine.tasks.confounded.trained import TINY, make_run, tiny, train_attempt, trained
+from tests.support import wait_for_state
 
 KINDS = ["balanced", "lagrangian", "rrr"]
 
@@ -141,6 +144,15 @@ def test_every_multiplier_is_logged_where_that_is_asked_for(tmp_path: Path) -> N
     logged = [figures[f"val/multiplier_{place:04d}"] for place in range(10)]
     assert logged == task.multipliers.tolist()
     assert figures["val/multiplier_max"] == max(logged)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_batches_show_pictures_and_are_tested(store_root: Path) -> None:
+    values = TINY | {"loss.kind": "balanced", "parallel.procs": 2, "train.max_steps": 10, "evaluation.every": 2}
+    run = launch(store_root, LaunchRequest("confounded", values)).run
+    found = wait_for_state(run, State.FINISHED)
+    assert found.metrics["test/accuracy"] >= 0
+    assert (run.pictures / "data" / "corrected_samples.png").exists()
 
 
 @pytest.mark.filterwarnings("ignore")

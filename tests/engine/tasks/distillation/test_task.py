@@ -98,14 +98,16 @@ def test_among_many_classes_the_first_five_count_as_well() -> None:
     assert {name: float(figures[name]) for name in ("accuracy", "top5_accuracy")} == {"accuracy": 1, "top5_accuracy": 2}
 
 
-def test_negatives_are_never_the_sample_itself() -> None:
-    task = Distillation(config_of({"crd.negatives": 2000}))
-    count = len(task.build_data())
-    indices = torch.tensor([0, 5, count - 1])
-    context = StepContext(0, 1, torch.device("cpu"), torch.Generator().manual_seed(0))
-    drawn = task._negatives(indices, context)
-    assert not (drawn == indices.unsqueeze(1)).any()
-    assert all(set(row.tolist()) == set(range(count)) - {int(own)} for row, own in zip(drawn, indices, strict=True))
+def test_negatives_are_of_other_classes_and_drawn_evenly() -> None:
+    task = Distillation(config_of({"crd.negatives": 4000}))
+    task.build_data()
+    every = task._read_splits().train.labels
+    context = StepContext(0, 9, torch.device("cpu"), torch.Generator().manual_seed(5))
+    drawn = task._negatives(every[:16], context)
+    assert drawn.shape == (16, 4000)
+    assert not (every[drawn] == every[:16].unsqueeze(1)).any()
+    for row, label in zip(drawn, every[:16], strict=True):
+        assert set(row.tolist()) == set((every != label).nonzero().squeeze(1).tolist())
 
 
 def test_channels_last_gives_the_same_figures_to_rounding(store_root: Path) -> None:

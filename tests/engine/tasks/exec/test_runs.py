@@ -124,6 +124,27 @@ def test_a_script_that_is_killed_is_told_as_killed(store_root: Path, tmp_path: P
     assert found.step >= 2
 
 
+@pytest.mark.parametrize("listens", ["SIGTERM", "SIGUSR2"])
+def test_a_preempted_script_saves_at_the_signal_that_it_listens_to(
+    store_root: Path, tmp_path: Path, listens: str
+) -> None:
+    saving = f"""
+import pathlib, signal, sys, time
+def save(number, frame):
+    pathlib.Path("saved").write_text(signal.Signals(number).name)
+    sys.exit(0)
+signal.signal(signal.{listens}, save)
+print("step 1 loss: 1", flush=True)
+time.sleep(600)
+"""
+    folder = write(tmp_path / "work", saving)
+    run = start(store_root, folder, "python train.py").run
+    wait_for_step(run, 1)
+    kill(launched(run).supervisor_pid, signal.SIGUSR2)
+    wait_for_state(run, State.PREEMPTED)
+    assert (folder / "saved").read_text() == listens
+
+
 def test_a_preempted_script_asks_to_be_queued_again(store_root: Path, tmp_path: Path) -> None:
     run = start(store_root, write(tmp_path / "work"), "python train.py --steps 1000000 --pause 0.01").run
     wait_for_step(run, 2)

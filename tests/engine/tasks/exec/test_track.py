@@ -84,3 +84,48 @@ def test_it_loads_the_standard_library_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+TOGETHER = """
+import os, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+import torch.distributed as dist
+from engine.callbacks.transformers import HeatsCallback
+
+rank, meeting = int(os.environ["RANK"]), sys.argv[1]
+dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+callback, state = HeatsCallback(), SimpleNamespace(global_step=0, max_steps=50)
+control, saved = SimpleNamespace(should_save=False, should_training_stop=False), []
+callback.on_train_begin(None, state, control)
+while not control.should_training_stop and state.global_step < 50:
+    dist.barrier()  # a step, which one process alone would never end
+    state.global_step += 1
+    if state.global_step == 3 and rank == 0:
+        (Path(os.environ["HEATS_ATTEMPT_DIR"]).parents[1] / "requests" / "checkpoint-now.json").write_text("{}")
+    if state.global_step == 5 and rank == 1:
+        os.kill(os.getpid(), signal.SIGUSR1)
+    callback.on_step_end(None, state, control)
+    if control.should_save:
+        saved.append(state.global_step)
+        control.should_save = False
+print(state.global_step, saved)
+"""
+
+
+def test_processes_of_one_script_save_and_stop_at_the_same_step_whoever_was_asked(tmp_path: Path) -> None:
+    folder = write(tmp_path / "work", TOGETHER)
+    attempt = tmp_path / "run" / "attempts" / "001"
+    attempt.mkdir(parents=True)
+    (tmp_path / "run" / "requests").mkdir()
+    told = dict(os.environ) | {"HEATS_ATTEMPT_DIR": str(attempt)}
+    command = [sys.executable, "train.py", str(tmp_path / "meeting")]
+    both = [
+        subprocess.Popen(command, cwd=folder, env=told | {"RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    try:
+        assert [process.communicate(timeout=120)[0] for process in both] == ["5 [3, 5]\n"] * 2
+    finally:
+        for process in both:
+            process.kill()
