@@ -20,8 +20,10 @@ from engine.tasks.conditional.data import (
     load_text,
     model_inputs,
 )
-from engine.train.task import Batch, BatchKey
-from tests.engine.tasks.conditional.made import IDS, config_of
+from engine.tasks.conditional.task import Conditional
+from engine.train.loader import IndexLoader
+from engine.train.task import Batch, BatchKey, StepContext
+from tests.engine.tasks.conditional.made import IDS, config_of, model_of
 
 RANDOM_ORDER = {"model.kind": "sigma", "sigma.ordering": "random", "sigma.loss": "full"}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -75,6 +77,23 @@ def test_a_batch_knows_how_many_tokens_its_step_scores(variant: str) -> None:
     for place in range(6):
         first = place // 3 * 3
         assert int(batch_at(data, 18 + place)["scored"]) == sum(sums[first : first + 3])
+
+
+def test_processes_share_a_batch_and_count_all_of_it() -> None:
+    """What each makes of its share, averaged over them, is what one process makes of the whole."""
+    config = config_of({"model.dropout": 0.0, "data.log_digests": False})
+    shared = config_of({"model.dropout": 0.0, "data.log_digests": False, "parallel.procs": 2})
+    task, model = Conditional(config), model_of()
+    data = task.build_data()
+    context = StepContext(0, 10, torch.device("cpu"), torch.Generator())
+    losses = []
+    for run, size in ((config, 1), (shared, 2)):
+        own = Conditional(run)
+        loaders = [IndexLoader(data, config.train.batch_size, 0, config.data, rank, size) for rank in range(size)]
+        with torch.no_grad():
+            parts = [own.loss(model, loader.one_batch(3), context)["cross_entropy"][1] for loader in loaders]
+        losses.append(float(torch.stack(parts).mean()))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_a_batch_is_a_function_of_seed_epoch_and_index() -> None:
