@@ -197,7 +197,8 @@ def test_the_activation_is_gpt_2s_own() -> None:
 
 def test_it_starts_from_pretrained_weights(tmp_path: Path) -> None:
     """A folder that `transformers` wrote, with a table that lacks our special tokens."""
-    source = new_model(gpt2_config("nano", Ids(8, 9, 10, 11, 9)))
+    tokenizer: Any = Ids(8, 9, 10, 11, 9)
+    source = new_model(gpt2_config("nano", tokenizer))
     source.save_pretrained(tmp_path)
     model = model_of({"model.pretrained": str(tmp_path), "model.config": "small"})
     table = model.transformer.wte.weight
