@@ -10,8 +10,8 @@ from pathlib import Path
 
 NAMES = (
     "log_cost", "checkpoint_stall", "start_up", "loop_overhead", "store_scale", "chart_redraw", "load_scalars",
-    "app_terminal", "chart_terminal", "store_latency", "vision_step",
-    "language_step",
+    "app_terminal", "chart_terminal", "store_latency", "vision_step", "language_step",
+    "conditional_step",
 )  # fmt: skip
 _ROOT = Path(__file__).parents[2]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from engine.tasks.conditional.layout import Ids, augment, plain, shuffled, valid
 from engine.tasks.conditional.sampling import Split, SplitRules, given_counts, split
 from engine.tasks.text.corpus import PARTS, Corpus, Part, lines, load_corpus
 from engine.tasks.text.tokenizer import Tokenizer, own_tokenizer, pretrained_tokenizer
-from engine.tasks.text.tokens import Blocks, Stream, cache_folder, token_stream
+from engine.tasks.text.tokens import IGNORED, Blocks, Stream, cache_folder, token_stream
 from engine.train.task import Batch, BatchKey
 
 _ORDER_STREAM = 0x51F7
@@ -30,22 +30,27 @@ class Symbols:
 
     @property
     def bos(self) -> int:
+        """Begins each sequence."""
         return self.count
 
     @property
     def eos(self) -> int:
+        """Ends a document."""
         return self.count + 1
 
     @property
     def pad(self) -> int:
+        """Stands where there is nothing."""
         return self.count + 2
 
     @property
     def mask(self) -> int:
+        """Stands for what is unknown."""
         return self.count + 3
 
     @property
     def vocabulary(self) -> int:
+        """How many ids there are."""
         return self.count + 4
 
 
@@ -191,8 +196,8 @@ class Layout:
         """A batch with a given split; SigmaGPT reads it from left to right."""
         if self.kind == "baseline":
             batch = plain(tokens, self.ids)
-            hidden = torch.nn.functional.pad(~found.scored, (1, 0), value=True)
-            return batch | {"labels": batch["labels"].masked_fill(hidden, -100)}
+            elsewhere = torch.nn.functional.pad(~found.scored, (1, 0), value=True)
+            return batch | {"labels": batch["labels"].masked_fill(elsewhere, IGNORED)}
         if self.kind == "sigma":
             return shuffled(tokens, found, self.ids, None)
         valid = valid_positions(tokens, self.ids, pad_is_eos=self.options.pad_is_eos)
@@ -312,10 +317,13 @@ def evaluated_blocks(stream: Stream, block_size: int, most: int) -> Tensor:
     return blocks.rows(torch.arange(count) * len(blocks) // count)
 
 
-def digest(batch: Batch, before: Any) -> float:
-    """48 bits that change with any number of a batch and with what was before it in the step, as a whole number."""
-    import hashlib
+def digest(batch: Batch, before: float | Tensor | None = None) -> float:
+    """48 bits that change with any number of a batch and with what was before it in its step, as a whole number.
 
+    Args:
+        batch: what the model reads.
+        before: the digest of the step's earlier batches.
+    """
     found = hashlib.sha256(repr(before).encode())
     for name in sorted(batch):
         tensor = batch[name].contiguous().cpu()

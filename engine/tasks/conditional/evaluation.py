@@ -80,7 +80,7 @@ def split_losses(
         if layout.kind == "sigma":  # its tokens stand in another order
             at = batch["position_ids"][:, 1:] - 1
             found = torch.zeros_like(found).scatter_(1, at, found * counted)
-        parts.append(found.double().cpu())
+        parts.append(found.cpu().double())
     return torch.cat(parts)
 
 

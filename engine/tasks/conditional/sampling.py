@@ -81,8 +81,8 @@ def given_counts(draws: Tensor, sizes: Tensor, rules: SplitRules) -> Tensor:
 
 def _counts(draws: Tensor, sizes: Tensor, low: float, high: float) -> Tensor:
     """Uniform between two shares of `sizes`, rounded up or down at random so that the mean is exact."""
-    share = low + (high - low) * draws[:, 0].double()
-    return (share * sizes + draws[:, 1].double()).floor().long().minimum(sizes)
+    share = low + (high - low) * draws[:, 0]
+    return (share * sizes + draws[:, 1]).floor().long().minimum(sizes)
 
 
 def blocks(draws: Tensor, valid: Tensor, wanted: Tensor, most: int | None, *, keep_leftovers: bool = True) -> Tensor:
@@ -100,7 +100,7 @@ def blocks(draws: Tensor, valid: Tensor, wanted: Tensor, most: int | None, *, ke
     length = valid.shape[1]
     for_sizes, for_places, for_offsets = draws[:, _SCALARS:].reshape(len(draws), _ARRAYS, length).unbind(1)
     limit = wanted if most is None else wanted.clamp(max=most)
-    count = (draws[:, 2].double() * limit).floor().long().add(1).minimum(limit)
+    count = (draws[:, 2] * limit).floor().long().add(1).minimum(limit)
     units = torch.arange(length, device=valid.device)
     # Of the places between neighbouring units of X_c count - 1 are chosen to part its blocks.
     parting = _choose(for_sizes, (units >= 1) & (units < wanted[:, None]), count - 1)
@@ -130,7 +130,7 @@ def _one_block_a_run(
     order = for_places.masked_fill(places >= runs, 2.0).argsort(dim=1, stable=True)
     turn = torch.zeros_like(order).scatter_(1, order, places.expand_as(order))  # of each run: whose block it gets
     size = torch.where(turn < count[:, None], sizes.gather(1, turn), 0).minimum(run_lengths)
-    offset = (for_offsets.double() * (run_lengths - size + 1)).floor().long().minimum(run_lengths - size)
+    offset = (for_offsets * (run_lengths - size + 1)).floor().long().minimum(run_lengths - size)
     first = _scatter(torch.where(starts, run, length), places.expand_as(run))  # of each run: where it begins
     begins = (first + offset).gather(1, run)
     return valid & (places >= begins) & (places < begins + size.gather(1, run))

@@ -20,8 +20,10 @@ from engine.tasks.conditional.data import (
     load_text,
     model_inputs,
 )
-from engine.train.task import Batch, BatchKey
-from tests.engine.tasks.conditional.made import IDS, config_of
+from engine.tasks.conditional.task import Conditional
+from engine.train.loader import IndexLoader
+from engine.train.task import Batch, BatchKey, StepContext
+from tests.engine.tasks.conditional.made import IDS, config_of, model_of
 
 RANDOM_ORDER = {"model.kind": "sigma", "sigma.ordering": "random", "sigma.loss": "full"}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -62,7 +64,7 @@ def test_the_loader_and_the_device_make_the_same_batch(variant: str) -> None:
             assert torch.equal(made[0][name], made[1][name]), name
             assert made[0][name].dtype == made[1][name].dtype
         assert one["scored"] == other["scored"]
-        assert digest(made[0], None) == digest(made[1], None)
+        assert digest(made[0]) == digest(made[1])
         if variant != "baseline":
             assert "tokens" not in other
 
@@ -77,11 +79,28 @@ def test_a_batch_knows_how_many_tokens_its_step_scores(variant: str) -> None:
         assert int(batch_at(data, 18 + place)["scored"]) == sum(sums[first : first + 3])
 
 
+def test_processes_share_a_batch_and_count_all_of_it() -> None:
+    """What each makes of its share, averaged over them, is what one process makes of the whole."""
+    config = config_of({"model.dropout": 0.0, "data.log_digests": False})
+    shared = config_of({"model.dropout": 0.0, "data.log_digests": False, "parallel.procs": 2})
+    task, model = Conditional(config), model_of()
+    data = task.build_data()
+    context = StepContext(0, 10, torch.device("cpu"), torch.Generator())
+    losses = []
+    for run, size in ((config, 1), (shared, 2)):
+        own = Conditional(run)
+        loaders = [IndexLoader(data, config.train.batch_size, 0, config.data, rank, size) for rank in range(size)]
+        with torch.no_grad():
+            parts = [own.loss(model, loader.one_batch(3), context)["cross_entropy"][1] for loader in loaders]
+        losses.append(float(torch.stack(parts).mean()))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_a_batch_is_a_function_of_seed_epoch_and_index() -> None:
     data, layout = data_of({})
     once, again, next_epoch = (model_inputs(batch_at(data, place), layout, detach=False) for place in (3, 3, 23))
-    assert digest(once, None) == digest(again, None) != digest(next_epoch, None)
-    assert digest(once, None) != digest(once, 1.0)
+    assert digest(once) == digest(again) != digest(next_epoch)
+    assert digest(once) != digest(once, 1.0)
 
 
 def test_ends_of_documents_are_trained_on_and_given() -> None:

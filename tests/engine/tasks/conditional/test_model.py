@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from engine.tasks.conditional.layout import augment, plain, shuffled
+from engine.errors import HeatsError
+from engine.tasks.conditional.layout import Ids, augment, plain, shuffled
 from engine.tasks.conditional.model import body_logits, token_losses
 from engine.tasks.conditional.sampling import Split, SplitRules
+from engine.tasks.text.models import gpt2_config, new_model
 from engine.train.task import Batch
 from tests.engine.tasks.conditional.made import IDS, model_of, split_of, tokens_of
 
@@ -97,6 +100,7 @@ def test_a_sequence_is_answered_alike_alone_and_among_others() -> None:
         torch.testing.assert_close(together[part], alone, rtol=0, atol=1e-6)
 
 
+@torch.no_grad()
 def test_the_order_of_the_prefix_says_nothing_its_positions_do() -> None:
     model = model_of()
     tokens = tokens_of(1, LENGTH)
@@ -110,6 +114,7 @@ def test_the_order_of_the_prefix_says_nothing_its_positions_do() -> None:
     assert float((body_logits(model, turned, LENGTH) - first).abs().max()) > 1e-4
 
 
+@torch.no_grad()
 def test_rotated_positions_count_only_by_their_differences() -> None:
     tokens = tokens_of(2, LENGTH)
     batch = written(tokens, split_of(tokens))
@@ -189,3 +194,20 @@ def test_the_activation_is_gpt_2s_own() -> None:
     values = torch.linspace(-6, 6, 1001)
     ours = model_of().transformer.h[0].mlp.act(values)
     torch.testing.assert_close(ours, NewGELUActivation()(values), rtol=1e-6, atol=1e-6)
+
+
+def test_it_starts_from_pretrained_weights(tmp_path: Path) -> None:
+    """A folder that `transformers` wrote, with a table that lacks our special tokens."""
+    tokenizer: Any = Ids(8, 9, 10, 11, 9)
+    source = new_model(gpt2_config("nano", tokenizer))
+    source.save_pretrained(tmp_path)
+    model = model_of({"model.pretrained": str(tmp_path), "model.config": "small"})
+    table = model.transformer.wte.weight
+    assert (len(table), model.config.n_layer) == (IDS.vocabulary, 2)
+    assert torch.equal(table[:9], source.transformer.wte.weight)
+    assert torch.equal(model.transformer.h[1].mlp.c_fc.weight, source.transformer.h[1].mlp.c_fc.weight)
+    assert model.lm_head.weight is table
+    tokens = tokens_of(2, LENGTH)
+    assert bool((token_losses(model, written(tokens, split_of(tokens)), LENGTH)[0] >= 0).all())
+    with pytest.raises(HeatsError, match="no pretrained model `nowhere`"):
+        model_of({"model.pretrained": "nowhere"})

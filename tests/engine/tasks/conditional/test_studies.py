@@ -12,6 +12,7 @@ from engine.study.expand import expand
 from engine.study.spec import Study, read_study
 from engine.tasks.conditional.config import Config
 
+PARTS = ("starved", "canary")
 FOLDER = Path(__file__).parents[4] / "experiments"
 
 
@@ -37,7 +38,13 @@ def test_detaching_is_asked_about_alone(name: str, preset: str | None) -> None:
     assert all(isinstance(cell.config, Config) and cell.config.data.log_digests for cell in expand(study))
 
 
-@pytest.mark.parametrize(("name", "preset"), presets("mode2-flip"), ids=str)
+@pytest.mark.parametrize("preset", PARTS)
+def test_parts_of_the_flip_ask_about_one_thing(preset: str) -> None:
+    asked = {"starved": {"augment.keep_leftovers"}, "canary": {"augment.mask"}}[preset]
+    assert differing(read("mode2-flip", preset)) == asked
+
+
+@pytest.mark.parametrize(("name", "preset"), [pair for pair in presets("mode2-flip") if pair[1] not in PARTS], ids=str)
 def test_the_flip_has_eight_combinations_and_a_canary(name: str, preset: str | None) -> None:
     study = read(name, preset)
     configs = {cell.arm: cell.config for cell in expand(study) if cell.seed == study.spec.seeds[0]}
