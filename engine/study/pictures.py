@@ -165,9 +165,12 @@ def _add_curves(report: Report, metric: str, add: Add) -> None:
         ("loss-by-step", "train/loss", "step", "The training loss, smoothed, on a logarithmic scale."),
     ]
     for name, what, axis, caption in wanted:
-        groups = _groups(report, shown, what, axis)
-        if not groups or (name == "loss-by-step" and what == metric):
+        if name == "loss-by-step" and what == metric:
             continue
+        what, groups = _over_time(report, shown, what, axis)
+        if not groups:
+            continue
+        caption = caption if what in (metric, "train/loss") else f"{caption} Of {what}: {metric} is known at the end."
         loss = name == "loss-by-step"
         figure = plots.curves_figure(
             groups, metric=what, x_label=curves.AXIS_LABELS[axis], target=None if loss else report.study.spec.target,
@@ -175,6 +178,17 @@ def _add_curves(report: Report, metric: str, add: Add) -> None:
             colors=_colors(report), axis=axis,
         )  # fmt: skip
         add(name, figure, caption + left_out)
+
+
+def _over_time(
+    report: Report, shown: Sequence[str], metric: str, axis: curves.Axis
+) -> tuple[str, dict[str, list[curves.Points]]]:
+    """The curves of a metric; of its like in validation where it was measured once, as a test figure is."""
+    for name in dict.fromkeys((metric, metric.replace("test/", "val/", 1))):
+        groups = _groups(report, shown, name, axis)
+        if any(len(points.x) > 1 for found in groups.values() for points in found):
+            return name, groups
+    return metric, {}
 
 
 def chosen(report: Report, most: int) -> list[ArmRow]:

@@ -86,11 +86,14 @@ def find_sweeps(study: Study, rows: Sequence[Row]) -> list[Sweep]:
         values = {row.options.get(key) for row in rows if is_numeric(row.options.get(key))}
         wanted = 2 if key in declared else _LEAST_VALUES
         if len(values) >= wanted and all(is_numeric(row.options.get(key)) for row in rows):
-            found.append(_sweep(study, key, rows))
+            sweep = _sweep(study, key, rows)
+            found += [sweep] if sweep is not None else []
     return found
 
 
-def _sweep(study: Study, key: str, rows: Sequence[Row]) -> Sweep:
+def _sweep(study: Study, key: str, rows: Sequence[Row]) -> Sweep | None:
+    """The sweep along an option; None where each value has another setting of what is no number, as each optimizer
+    has a rate of its own: a line through them would mean nothing."""
     others = [other for other in rows[0].options if other != key]
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -100,6 +103,8 @@ def _sweep(study: Study, key: str, rows: Sequence[Row]) -> Sweep:
     names = ", ".join(others)
     values = {row.options[key] for row in rows}
     if all(len(group) == 1 for group in groups.values()) and len(groups) == len(values):
+        if not all(is_numeric(row.options[other]) for row in rows for other in others):
+            return None
         note = f"{names} {'varies' if len(others) == 1 else 'vary'} along with it." if others else ""
         return Sweep(key, {"": _points(key, rows)}, note)
     if len(groups) > _MOST_CURVES:

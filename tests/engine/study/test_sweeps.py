@@ -51,6 +51,14 @@ def test_two_numbers_that_vary_together_say_so(tmp_path: Path) -> None:
     assert found["optim.lr"].note == "optim.weight_decay varies along with it."
 
 
+def test_no_line_goes_through_what_is_no_scale(tmp_path: Path) -> None:
+    """Each optimizer at its own rate: a line from one to the next reads as if the rate alone made the difference."""
+    arms = {
+        name: {"optim.name": name, "optim.lr": rate} for name, rate in (("adamw", 0.001), ("sgd", 0.1), ("lion", 0.01))
+    }
+    assert sweeps(tmp_path, arms=arms) == {}
+
+
 def test_many_settings_of_other_options_are_taken_together(tmp_path: Path) -> None:
     found = sweeps(tmp_path, factors={"optim.lr": [0.1, 0.2], "model.num_layers": [1, 2, 3, 4, 5, 6, 7]})
     (points,) = found["optim.lr"].curves.values()
