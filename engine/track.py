@@ -56,6 +56,7 @@ class _Tracker:
 
     def __init__(self) -> None:
         self.asked_to_stop = False
+        self.signalled = False
         self.said_stopped = False
         self.began = False
         self._lock = threading.Lock()
@@ -200,10 +201,10 @@ def _answer_signals(tracker: _Tracker, *, also_taken: bool = False) -> None:
         return
 
     def answer(number: int, _: Any) -> None:
-        if tracker.asked_to_stop:
+        if tracker.signalled:  # not where the request was seen already that this signal announces
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        tracker.asked_to_stop = True
+        tracker.asked_to_stop = tracker.signalled = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         if also_taken or signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):

@@ -76,6 +76,20 @@ def test_a_script_that_nobody_launched_runs_as_before(tmp_path: Path) -> None:
     assert os.listdir(folder) == ["train.py"]
 
 
+def test_a_request_seen_before_its_signal_is_no_second_one(tmp_path: Path) -> None:
+    """A script that looks at each step sees the request first: its signal then ended it without a checkpoint."""
+    (tmp_path / "attempts/001").mkdir(parents=True)
+    (tmp_path / "requests").mkdir()
+    (tmp_path / "requests/stop.json").write_text('{"attempt": 1}')
+    code = (
+        "import os, signal\nfrom engine import track\ntrack.start()\nassert track.should_stop()\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\nprint('saved', flush=True)\nos.kill(os.getpid(), signal.SIGTERM)"
+    )
+    told = os.environ | {"HEATS_ATTEMPT_DIR": str(tmp_path / "attempts/001")}
+    done = subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("saved\n", -signal.SIGTERM), done.stderr
+
+
 def test_it_loads_the_standard_library_alone() -> None:
     code = (
         "import sys; from engine import track; track.log(1, loss=1.0)\n"
