@@ -112,7 +112,7 @@ def test_launched_from_the_form_watched_compared_and_the_same_after_a_hang_up(
         if "." in field:
             type_in(app, f"{field}={value}")
             app.press("Enter")
-            app.wait_for(f"optim.lr={value}")
+            app.wait_for(f"optim.lr={value}", "10 options differ")
         else:
             app.press("-l", field)
             app.press("Enter")

@@ -260,6 +260,31 @@ def test_keys_in_haste_go_into_the_line_they_were_typed_in(store_root: Path) -> 
     drive(store_root, body)
 
 
+def test_an_option_that_was_just_typed_is_launched_with(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter and ctrl+g in one piece: the run was launched before the option was set."""
+    asked: list[LaunchRequest] = []
+
+    def launch(root: Path, request: LaunchRequest) -> Started:
+        asked.append(request)
+        run = make_run(root, "mine", state="running")
+        return Started(run, run.attempt(1))
+
+    monkeypatch.setattr(actions, "launch", launch)
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        form = await open_form(app, pilot)
+        await pilot.press("ctrl+f", *"no.such=1", "ctrl+g")
+        assert "there is no option" in shown(form, "hint")
+        assert not asked
+        await pilot.press("ctrl+u", *"optim.lr=0.5")
+        app.simulate_key("enter")
+        app.simulate_key("ctrl+g")
+        await until(pilot, lambda: app.screen is not form)
+        assert asked[0].values["optim.lr"] == "0.5"
+
+    drive(store_root, body)
+
+
 def test_the_line_typed_into_is_where_the_field_is(store_root: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         form = await open_form(app, pilot)

@@ -231,17 +231,18 @@ class LaunchScreen(FillingScreen):
         if self.form.shown:
             self.form.go_to(self.form.shown[0])
 
-    def _set(self, key: str, value: str) -> None:
-        """Set an option that was written as KEY=VALUE."""
+    def _set(self, key: str, value: str) -> bool:
+        """Set an option that was written as KEY=VALUE; whether there is such an option."""
         found = key if key in self.options else nearest(key, list(self.options))
         if found is None or (found != key and found.rpartition(".")[2] != key):
             near = f"; did you mean {found}?" if found else ""
             self._put("hint", f"there is no option {key!r}{near}")
-            return
+            return False
         self.query_one("#find", Input).value = ""
         self.query_one("#find").display = False
         self.put(found, value)
         self.form.go_to(self._field(found))
+        return True
 
     def action_next_field(self) -> None:
         """To the next option."""
@@ -283,6 +284,9 @@ class LaunchScreen(FillingScreen):
         """Launch."""
         if self.busy or self.heats.refuses():
             return
+        key, equals, value = self.query_one("#find", Input).value.partition("=")
+        if equals and not self._set(key.strip(), value.strip()):
+            return  # typed and perhaps entered, but its Enter comes after this key where both come in one piece
         if self.outcome.problem:
             # The sentence stands below the form already: go to what it speaks of.
             keys = (self.outcome.key, f"run {self.outcome.key}")
@@ -314,7 +318,8 @@ class LaunchScreen(FillingScreen):
         """The launch came back: leave, or stay so that nothing typed is lost."""
         self.busy = False
         if failed:
-            self.check()
+            if self.query("#form"):
+                self.check()
             return
         self.keep_draft(launched=True)
         self.dismiss()

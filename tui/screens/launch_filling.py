@@ -84,8 +84,9 @@ class FillingScreen(HeatsScreen):
         """Keep what is typed for the next time; nothing of what the form began with or of what was launched."""
         if self._draft is None:
             return
-        typed = self.typed()
-        kept = typed if typed != self._first_values() and not launched else None
+        kept = None
+        if not launched and (typed := self.typed()) != self._first_values():  # launched, the form may be gone already
+            kept = typed
         self.heats.change_state(drafts=form_origins.with_draft(self.heats.state.drafts, self._draft, kept))
         if launched:
             self._draft = None
