@@ -37,6 +37,7 @@ from tui.screens.pane import HeatsScreen
 from tui.screens.runs import RunsScreen
 from tui.themes import TERMINAL_THEMES, THEME_NAMES, first_theme, register, theme_named
 from tui.tracker import PERIOD_SECONDS, RunTracker
+from tui.typed_ahead import KeysInTurn
 
 _SAVE_AFTER_SECONDS = 0.4
 _QUIET_SECONDS = 30.0
@@ -107,6 +108,7 @@ class HeatsApp(App[None], inherit_bindings=False):
         self._select_next: str | None = None
         self._stirred = time.monotonic()
         self._ticked = 0.0
+        self._keys_in_turn = KeysInTurn(self)
 
     def on_mount(self) -> None:
         self.set_class(self.ascii_only, "ascii-only")
@@ -158,9 +160,10 @@ class HeatsApp(App[None], inherit_bindings=False):
         if isinstance(event, events.InputEvent):
             self._stirred = time.monotonic()
         if isinstance(event, events.Key) and (letter := self._after_escape(event)):
-            # One after the other: the second may be meant for the screen that Esc leads back to.
             self.post_message(events.Key("escape", "\x1b"))
-            self.call_after_refresh(self.post_message, events.Key(letter, letter))
+            self.post_message(events.Key(letter, letter))
+            return
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded and self._keys_in_turn.holds(event):
             return
         await super().on_event(event)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -92,9 +91,6 @@ def type_in(app: Terminal, text: str) -> None:
     app.wait_for(text)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("HEATS_WHOLE_DAY"), reason="a key after Enter in the filter is sometimes lost: HEATS_WHOLE_DAY=1"
-)
 def test_launched_from_the_form_watched_compared_and_the_same_after_a_hang_up(
     seat: Seat, place: Path, store_root: Path
 ) -> None:
