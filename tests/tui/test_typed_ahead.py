@@ -13,6 +13,8 @@ from tests.tui.driving import drive, table, until
 from tests.tui.made import make_run
 from tui.actions import RUN
 from tui.heats_app import HeatsApp
+from tui.screens.launch import LaunchScreen
+from tui.widgets.form_view import FormView
 from tui.widgets.log_view import LogView
 
 NAMED = {"/": "slash", "*": "asterisk", "\r": "enter"}
@@ -64,5 +66,20 @@ def test_keys_meant_for_the_screen_that_enter_opens(tmp_path: Path) -> None:
         send(app, "\r2/second\r")
         await until(pilot, lambda: getattr(app.screen, "WHERE", "") == RUN)
         await until(pilot, lambda: any(view.matches.size == 2 for view in app.screen.query(LogView)))
+
+    drive(tmp_path, body)
+
+
+def test_two_lines_of_the_form_with_the_enter_between_them(tmp_path: Path) -> None:
+    make_run(tmp_path, name="old")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and isinstance(app.focused, Input))
+        form = app.screen.query_one(FormView)
+        first, second = (at + form.every.index(form.current) for at in (0, 1))
+        send(app, "12\r34")
+        await until(pilot, lambda: form.every[second].value == "34")
+        assert form.every[first].value == "12"
 
     drive(tmp_path, body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -94,11 +93,6 @@ class LaunchScreen(FillingScreen):
             field.cursor_blink = not self.heats.low_bandwidth
         self._field("run notify").placeholder = os.environ.get("HEATS_NOTIFY", "") or "nobody"
         self._field("run backend").placeholder = BACKENDS[0]
-        moves = {
-            "next_field": partial(form.turn, 1), "previous_field": partial(form.turn, -1),
-            "next_section(1)": partial(form.turn_section, 1), "next_section(-1)": partial(form.turn_section, -1),
-        }  # fmt: skip
-        form.input.moves = {key: moves[binding.action] for key, binding in self._bindings if binding.action in moves}
         form.go_to(next((field for field in form.every if field.option is not None), form.every[0]))
         self.show_title()
         self.ask("slots", "counts the slots", _free_slots, self._took_slots)
@@ -286,7 +280,7 @@ class LaunchScreen(FillingScreen):
             return
         key, equals, value = self.query_one("#find", Input).value.partition("=")
         if equals and not self._set(key.strip(), value.strip()):
-            return  # typed and perhaps entered, but its Enter comes after this key where both come in one piece
+            return  # typed, though not entered
         if self.outcome.problem:
             # The sentence stands below the form already: go to what it speaks of.
             keys = (self.outcome.key, f"run {self.outcome.key}")

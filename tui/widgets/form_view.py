@@ -31,20 +31,14 @@ class _Typed(Input):
         """What Space does; whether it did anything."""
         self.took: Callable[[str], None] = lambda text: None
         """Told of each text at once: by a message it could be taken for another line's, where keys come fast."""
-        self.moves: dict[str, Callable[[], None]] = {}
-        """What keys lead to other lines. Done here and at once: what a slow link brings in one piece, text and Enter
-        and text, would all go into one line if Enter took its way through the screen's bindings."""
 
     def watch_value(self, value: str) -> None:
         self.took(value)
 
     def on_key(self, event: events.Key) -> None:
-        if move := self.moves.get(event.key):
-            move()
-        elif event.key != "space" or not self.choose():
-            return
-        event.stop()
-        event.prevent_default()
+        if event.key == "space" and self.choose():
+            event.stop()
+            event.prevent_default()
 
 
 class _Lines(ScrollView):
