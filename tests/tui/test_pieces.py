@@ -156,6 +156,12 @@ def test_order() -> None:
     assert len(sort_runs(runs, "no such column", reverse=True)) == 4
 
 
+def test_what_trains_stands_above_what_waits_and_what_is_over() -> None:
+    states = [State.FINISHED, State.RUNNING, State.QUEUED, State.STALLED, State.QUEUED, State.FAILED]
+    runs = [summary(number, status=state) for number, state in enumerate(states)]
+    assert [int(run.created) for run in sort_runs(runs, "age", reverse=True)] == [3, 1, 4, 2, 5, 0]
+
+
 def test_filter() -> None:
     runs = [
         summary(1, name="Alpha", tags=("paper",)),

@@ -17,7 +17,8 @@ from engine.store.summary import RunSummary
 from tui import format
 from tui.messages import NO_FACTS, Facts
 
-SortKey = tuple[int, float, str]
+SortKey = tuple[int, float, float | str]
+"""0 for runs that have the figure, then what they are sorted by."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,20 @@ def _text_key(text: str | None) -> SortKey:
     return (0, 0.0, text.lower()) if text else (2, 0.0, "")
 
 
+def _age_key(run: RunSummary) -> SortKey:
+    """Live runs are the newest of all, and those that wait newer than what is over: a night of queued ones would hide
+    what trains."""
+    waits = run.status is State.QUEUED
+    return (0, 1 if waits else 2 if run.status.is_live else 0, run.created)
+
+
 STATUS = Column(
     "status", "status", 11, 0, lambda run, now: str(run.status), lambda run: (0, _ORDER.index(run.status), "")
 )
 NAME = Column("name", "run", 22, 0, lambda run, now: short_name(run), lambda run: (0, 0.0, run.name))
 LIVE = Column("live", "loss curve", 12, 2, lambda run, now: "", filled=lambda run: run.status.is_live)
 AGE = Column(
-    "age", "age", 4, 3, lambda run, now: coarse_age(run.created, now), lambda run: (0, run.created, ""),
+    "age", "age", 4, 3, lambda run, now: coarse_age(run.created, now), _age_key,
     right=True, biggest_first=True,
 )  # fmt: skip
 TAGS = Column(
