@@ -16,7 +16,7 @@ from tui import format, view_state
 from tui.run_curves import group_of, groups_of
 from tui.view_state import ViewState
 from tui.widgets import raster, scale
-from tui.widgets.chart import _row_labels
+from tui.widgets.chart_signs import row_labels
 from tui.widgets.run_columns import COLUMNS, coarse_age, filter_runs, fit_columns, fit_text, sort_runs
 from tui.widgets.scale import Domain
 from tui.widgets.smoothing import Smoother, usual_distance
@@ -194,7 +194,7 @@ def test_a_number_never_loses_its_exponent_to_a_narrow_column() -> None:
 
 def test_labels_of_an_axis_never_say_one_number_twice() -> None:
     for low, high in ((0.9999991, 1.0), (0.99991, 1.0), (1e6, 1e6 + 1)):
-        labels = list(_row_labels(Domain(0, 1, low, high), 9).values())
+        labels = list(row_labels(Domain(0, 1, low, high), 9).values())
         assert labels
         assert len(set(labels)) == len(labels)
 

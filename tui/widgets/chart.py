@@ -20,8 +20,9 @@ from textual.widget import Widget
 from tui import format
 from tui.widgets import raster, scale
 from tui.widgets.changes import changed_regions
+from tui.widgets.chart_signs import broken_columns, carried, overlay, place_label, row_labels, with_sign
 from tui.widgets.plot import Line, Look, Plot, Window, letter_of
-from tui.widgets.raster import Cells, Layer
+from tui.widgets.raster import Cells
 from tui.widgets.scale import Domain
 
 __all__ = ["Chart", "Line", "Look", "Window"]
@@ -30,8 +31,6 @@ OKABE_ITO = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "
 ON_LIGHT = ("#0072b2", "#d55e00", "#007a5a", "#8a6d00", "#aa4499", "#b34700", "#1f77b4", "#555555")
 """The same hues dark enough for a light ground."""
 _GUTTER = 8
-_LONGEST_LABEL = 7
-_DOUBLE = 2
 
 
 @dataclass(frozen=True)
@@ -289,10 +288,10 @@ class Chart(Widget):
         )
         self._tops = cells.layers
         styles = [base + self.style_of(color) + Style(dim=dim) for _, color, dim in layers]
-        broken = _broken([layer for layer, _, _ in layers], plot_width)
+        broken = broken_columns([layer for layer, _, _ in layers], plot_width)
         rows = self._plot_strips(cells, styles, domain, gutter, base)
         if not has_axis and broken.any() and rows:
-            rows[-1] = _overlay(rows[-1], broken, gutter, base + self._style("chart--broken"), self._cross)
+            rows[-1] = overlay(rows[-1], broken, gutter, base + self._style("chart--broken"), self._cross)
         if has_axis:
             rows.append(self._axis_strip(broken, gutter, base))
         if has_labels:
@@ -313,18 +312,18 @@ class Chart(Widget):
                 if row > frame.height or not free:
                     continue
                 sign = bar if row < frame.height else foot
-                rows[row] = _with_sign(rows[row], column, Strip([Segment(sign, style)]))
+                rows[row] = with_sign(rows[row], column, Strip([Segment(sign, style)]))
             if len(rows) > frame.height + 1 and self.cursor is not None:
                 label = f" {place_label(self.cursor, self.plot.axis)} "
                 at = min(max(frame.gutter, column - len(label) // 2), max(0, width - len(label)))
                 strip = Strip([Segment(label, base + Style(reverse=True))])
-                rows[-1] = _with_sign(rows[-1], at, strip).crop(0, width)
+                rows[-1] = with_sign(rows[-1], at, strip).crop(0, width)
         return [self._title_strip(width, base), *rows][:height]
 
     def _plot_strips(self, cells: Cells, styles: list[Style], domain: Domain, gutter: int, base: Style) -> list[Strip]:
         height, width = cells.codes.shape
         axis = base + self._style("chart--axis")
-        labels = _row_labels(domain, height) if gutter else {}
+        labels = row_labels(domain, height) if gutter else {}
         bar, tick = ("|", "+") if self.ascii_only else ("│", "┤")
         strips = []
         for row in range(height):
@@ -332,7 +331,7 @@ class Chart(Widget):
             if gutter:
                 label = labels.get(row, "")
                 segments.append(Segment(f"{label:>{gutter - 1}}{tick if label else bar}", axis))
-            tops = _carried(cells.layers[row])
+            tops = carried(cells.layers[row])
             text = raster.text_of(cells.codes[row])
             cuts = [0, *(np.flatnonzero(np.diff(tops)) + 1).tolist(), width]
             for begin, end in pairwise(cuts):
@@ -350,7 +349,7 @@ class Chart(Widget):
         said = f"NaN {format.short(self.plot.broken)}"[: gutter - 1] if self.plot.broken else ""
         head = f"{said:>{gutter - 1}}{corner}" if gutter else ""
         strip = Strip([Segment(head + line * len(broken), base + self._style("chart--axis"))])
-        return _overlay(strip, broken, gutter, base + self._style("chart--broken"), self._cross)
+        return overlay(strip, broken, gutter, base + self._style("chart--broken"), self._cross)
 
     def _label_strip(self, domain: Domain, width: int, gutter: int, base: Style) -> Strip:
         room = [" "] * width
@@ -411,66 +410,3 @@ class Chart(Widget):
         """A component's colours without its background, so that they lie on any."""
         style = self.get_component_rich_style(name, partial=True)
         return Style(color=style.color, bold=style.bold, dim=style.dim, reverse=style.reverse)
-
-
-def place_label(x: float, axis: str) -> str:
-    """A place of the x axis in words: 12,300 or 1h05m or 14:02:33."""
-    if axis == "step":
-        return format.count(round(x))
-    if axis == "elapsed":
-        return format.duration(x) if x >= 10 else f"{x:.2g}s"
-    return format.clock(x) if axis == "time" else f"{x:.4g}"
-
-
-def _broken(layers: Sequence[Layer], width: int) -> NDArray[np.bool_]:
-    broken = np.zeros(width, np.bool_)
-    for layer in layers:
-        broken |= layer.buckets.broken.reshape(width, -1).any(axis=1)
-    return broken
-
-
-def _carried(tops: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Blank cells take the colour before them: it doesn't show, and each change of colour costs forty bytes."""
-    known = np.where(tops >= 0, np.arange(len(tops)), 0)
-    carried: NDArray[np.int16] = tops[np.maximum.accumulate(known)]
-    return carried
-
-
-def _row_labels(domain: Domain, height: int) -> dict[int, str]:
-    """Which row gets which label; one a row at most, and none twice."""
-    count = max(2, height // 3)
-    ticks = (scale.log_ticks if domain.log else scale.nice_ticks)(domain.y0, domain.y1, count)
-    if len(ticks) < _DOUBLE:
-        ticks = [domain.y0, domain.y1]
-    pixel_rows = raster.rows_of(np.array(ticks, np.float64), domain, height * 4)
-    texts = [format.short(tick) for tick in ticks]
-    if len(set(texts)) < len(texts):
-        texts = _told_apart(ticks, texts)
-    labels: dict[int, str] = {}
-    for text, pixel in zip(texts, pixel_rows, strict=True):
-        if text:
-            labels.setdefault(min(max(int(pixel) // 4, 0), height - 1), text)
-    return labels
-
-
-def _told_apart(ticks: Sequence[float], texts: Sequence[str]) -> list[str]:
-    """Labels of values that are nearly the same: with more digits where these fit, else no number twice."""
-    for digits in (5, 6):
-        longer = [f"{tick:.{digits}g}" for tick in ticks]
-        if len(set(longer)) == len(longer) and max(map(len, longer)) <= _LONGEST_LABEL:
-            return longer
-    return [text if text not in texts[:at] else "" for at, text in enumerate(texts)]
-
-
-def _with_sign(strip: Strip, at: int, sign: Strip) -> Strip:
-    return Strip.join([strip.crop(0, at), sign, strip.crop(at + sign.cell_length)])
-
-
-def _overlay(strip: Strip, where: NDArray[np.bool_], offset: int, style: Style, sign: str) -> Strip:
-    """The strip with a sign in some of its cells."""
-    parts: list[Strip] = []
-    done = 0
-    for place in np.flatnonzero(where).tolist():
-        parts += [strip.crop(done, offset + place), Strip([Segment(sign, style)])]
-        done = offset + place + 1
-    return Strip.join([*parts, strip.crop(done)]) if parts else strip

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from tui import format
 from tui.widgets import scale
-from tui.widgets.chart import Chart, Look, Window, place_label
+from tui.widgets.chart import Chart, Look, Window
+from tui.widgets.chart_signs import place_label
 from tui.widgets.legend import Entry
 from tui.widgets.scale import Axis
 
