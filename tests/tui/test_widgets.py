@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.cells import cell_len
+from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -26,6 +27,7 @@ from tui.widgets.cursor_view import CursorView
 from tui.widgets.log_view import LogView, TextLines
 from tui.widgets.run_table import RunTable
 from tui.widgets.tab_bar import TabBar
+from tui.widgets.virtual_table import Segments
 
 
 class OneWidget(App[None]):
@@ -379,3 +381,12 @@ def test_tabs_have_their_names_where_they_fit() -> None:
         assert "Config" not in bar.render_line(0).text
 
     show(bar, body)
+
+
+def test_a_line_says_that_its_end_was_cut() -> None:
+    line = Segments(Style())
+    line.add("goes on from ", Style(bold=True))
+    line.add("the start   ")
+    assert line.strip(16, "…").text == "goes on from th…"
+    assert line.strip(22, "…").text == "goes on from the start"
+    assert line.strip(24, "~").text == "goes on from the start  "

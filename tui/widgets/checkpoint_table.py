@@ -128,7 +128,7 @@ class CheckpointTable(VirtualTable):
             self._draw_run(line, drawn, under_cursor, width)
         else:
             self._draw_checkpoint(line, drawn, under_cursor)
-        return drawn.strip(width)
+        return drawn.strip(width, self.ellipsis)
 
     def _draw_run(self, line: RunLine, drawn: Segments, under_cursor: bool, width: int) -> None:
         report = line.report

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -301,10 +302,13 @@ class Segments:
         self._flush()
         self._done.append(Segment(text, style))
 
-    def strip(self, width: int) -> Strip:
-        """The whole line, in exactly so many cells."""
+    def strip(self, width: int, ellipsis: str = "") -> Strip:
+        """The whole line, in exactly so many cells; the sign at its end where more was cut than blanks."""
         self._flush()
-        return Strip(self._done).adjust_cell_length(width, self.style)
+        whole = Strip(self._done)
+        if ellipsis and width and cell_len(whole.text.rstrip()) > width:
+            whole = Strip.join([whole.crop(0, width - 1), Strip([Segment(ellipsis, self.style)])])
+        return whole.adjust_cell_length(width, self.style)
 
     def _flush(self) -> None:
         if self._plain:
