@@ -33,6 +33,7 @@ _WORDS = {
     "esc": "escape", "return": "enter", "pgup": "pageup", "pgdn": "pagedown", "pgdown": "pagedown", "del": "delete",
     "ins": "insert", "spacebar": "space", "bksp": "backspace",
 }  # fmt: skip
+_ARROWS = {"↑": "up", "↓": "down", "←": "left", "→": "right"}
 _NAMED = frozenset(
     {"escape", "enter", "tab", "space", "backspace", "delete", "insert", "up", "down", "left", "right", "home", "end",
      "pageup", "pagedown", *(f"f{number}" for number in range(1, 25))}
@@ -152,7 +153,7 @@ def _is_typed(key: str) -> bool:
 
 def parse_key(word: str) -> str | None:
     """A key as people write it (`K`, `?`, `Ctrl+d`, `PgUp`, `↑`) by its name in Textual; None where it is none."""
-    shown = {title: name for name, title in KEY_NAMES.items()}
+    shown = {title: name for name, title in KEY_NAMES.items()} | _ARROWS
     *modifiers, last = (
         word.split("+") if word not in ("+",) and not word.endswith("++") else [*word[:-2].split("+"), "+"]
     )

@@ -130,6 +130,7 @@ def test_the_usual_keys_have_names_that_people_may_write() -> None:
     assert [parse_key(word) for word in ("Ctrl+K", "PgUp", "Esc", "F5", "K", "shift+tab", " ")] == [
         "ctrl+k", "pageup", "escape", "f5", "K", "shift+tab", "space",
     ]  # fmt: skip
+    assert [parse_key(word) for word in ("↑", "←", "Down")] == ["up", "left", "down"]
     assert [parse_key(word) for word in ("", "foo", "ctrl+", "meta+x", "\x1b", "kk")] == [None] * 6
 
 

@@ -221,6 +221,28 @@ def test_no_colour_at_all(two_runs: Path, monkeypatch: pytest.MonkeyPatch) -> No
     drive(two_runs, body)
 
 
+def test_nothing_but_ascii_on_any_screen(two_runs: Path) -> None:
+    def other_signs(app: HeatsApp) -> set[str]:
+        return {sign for strip in app.screen._compositor.render_strips() for sign in strip.text if not sign.isascii()}
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        first = app.screen
+        for key, typed in ((":", "run"), ("question_mark", ""), ("n", "")):
+            await pilot.press(key)
+            await until(pilot, lambda: app.screen is not first)
+            await pilot.press(*typed)
+            await pilot.pause(0.3)
+            assert not other_signs(app), key
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is first)
+        async for screen in _screens(app, pilot):
+            app.tell("something was done", failed=True)
+            await pilot.pause(0.1)
+            assert not other_signs(app), screen.WHERE
+
+    drive(two_runs, body, size=(80, 24), ascii_only=True)
+
+
 def test_slow_links_are_told_once_of_the_mode_for_them(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "1.2.3.4 5 6.7.8.9 22")
     heard: list[bool] = []

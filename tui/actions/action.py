@@ -55,7 +55,8 @@ class Action:
 KEY_NAMES = {
     "slash": "/", "asterisk": "*", "question_mark": "?", "colon": ":", "plus": "+", "minus": "-", "equals_sign": "=",
     "left_square_bracket": "[", "right_square_bracket": "]", "enter": "Enter", "escape": "Esc", "tab": "Tab",
-    "shift+tab": "Shift+Tab", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
+    "shift+tab": "Shift+Tab", "up": "Up", "down": "Down", "left": "Left", "right": "Right",
+    "pageup": "PgUp", "pagedown": "PgDn",
     "home": "Home", "end": "End", "comma": ",", "full_stop": ".", "less_than_sign": "<", "greater_than_sign": ">",
     "left_curly_bracket": "{", "right_curly_bracket": "}", "left_parenthesis": "(", "right_parenthesis": ")",
     "space": "Space", "delete": "Del", "backspace": "Backspace",

@@ -56,18 +56,10 @@ def command(
         for act in rows:
             where = ", ".join(sorted(act.where - {APP})) if act.where - {APP} else "everywhere"
             mine = "yellow" if act.keys != usual[act.id] else None
-            keys = " ".join(_plain(key) for key in act.shown_keys.split())
-            cells.append([Cell(act.id), Cell(keys or "-", mine), Cell(act.label), Cell(where, "dim")])
+            cells.append([Cell(act.id), Cell(act.shown_keys or "-", mine), Cell(act.label), Cell(where, "dim")])
         print(render(columns, cells))
         hint(f"your own keys: an act and its keys a line, such as `stop: ctrl+k`, in {keymap_path()}")
         for problem in keymap.problems:
             complain(problem)
     if keymap.problems:
         raise typer.Exit(1)
-
-
-def _plain(key: str) -> str:
-    """Arrows by name where glyphs don't work."""
-    from tui.cli.terminal import glyphs
-
-    return key if glyphs() else {"↑": "Up", "↓": "Down", "←": "Left", "→": "Right"}.get(key, key)
