@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from typing import Any
 
 from textual import events
 from textual.app import App
 
-_ROUNDS = 3
+_ROUNDS = 4
 """A key leads to an act, the act to a message, the message to another focus: each a way up from widget to app."""
 _PATIENCE_SECONDS = 0.5
 """A widget that is held up holds the keys up no longer."""
@@ -27,7 +27,7 @@ class KeysInTurn:
         self._app = app
         self._waiting: deque[events.Event] = deque()
         self._next: events.Event | None = None
-        self._answering: asyncio.Task[None] | None = None
+        self._answering: asyncio.Task[Any] | None = None
 
     def holds(self, event: events.Event) -> bool:
         """Whether this one has to wait; it comes again as a message of the app when its turn has come."""
@@ -40,15 +40,18 @@ class KeysInTurn:
         return False
 
     async def _until_answered(self) -> None:
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 for number in range(_ROUNDS):
                     await self._way_up(idle_too=number == 0)
-        if self._waiting:
-            self._next = self._waiting.popleft()
-            self._app.post_message(self._next)
-        else:
+        except TimeoutError:
+            pass
+        finally:  # whatever went wrong: keys that wait for ever are worse
             self._answering = None
+            if self._waiting:
+                self._next = self._waiting.popleft()
+                self._answering = asyncio.current_task()
+                self._app.post_message(self._next)
 
     async def _way_up(self, *, idle_too: bool) -> None:
         """Until the widgets from the one in focus up to the app have come to all their messages of this moment.

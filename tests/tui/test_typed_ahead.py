@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -14,6 +15,7 @@ from tests.tui.made import make_run
 from tui.actions import RUN
 from tui.heats_app import HeatsApp
 from tui.screens.launch import LaunchScreen
+from tui.typed_ahead import KeysInTurn
 from tui.widgets.form_view import FormView
 from tui.widgets.log_view import LogView
 
@@ -81,5 +83,21 @@ def test_two_lines_of_the_form_with_the_enter_between_them(tmp_path: Path) -> No
         send(app, "12\r34")
         await until(pilot, lambda: form.every[second].value == "34")
         assert form.every[first].value == "12"
+
+    drive(tmp_path, body)
+
+
+def test_keys_go_on_where_one_is_never_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sister", "brother"):
+        make_run(tmp_path, name=name)
+
+    def broken(self: KeysInTurn, *, idle_too: bool) -> None:
+        raise RuntimeError("a widget that is gone")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        monkeypatch.setattr(KeysInTurn, "_way_up", broken)
+        cursor = table(app).cursor
+        send(app, "jkj")
+        await until(pilot, lambda: table(app).cursor == cursor + 1)
 
     drive(tmp_path, body)
