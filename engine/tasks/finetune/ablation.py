@@ -175,8 +175,8 @@ def attention_means(model: Any, ablation: Ablation, samples: Iterable[Tensor]) -
     seen = 0
 
     def adder(layer: int) -> Callable[..., None]:
-        def add(module: nn.Module, *seen: Any) -> None:
-            given = seen[-1][0]  # of what goes in, or of what comes out
+        def add(module: nn.Module, *passed: Any) -> None:
+            given = passed[-1][0]  # of what goes in, or of what comes out
             sums[layer] += given.double().flatten(0, -2).sum(0).cpu()
 
         return add

@@ -132,10 +132,19 @@ class Config(TaskConfig):
                 "train.gradient_checkpointing computes activations again after the ablation's hooks are gone; switch "
                 "it off, or set ablation.when to eval"
             )
+        if self.train.compile and (self.ablation.kind != "none" or self.ablation.map):
+            raise ValueError(
+                "train.compile keeps code that was compiled under other hooks than those of the ablation; switch it off"
+            )
+        if self.ablation.map and self.evaluation.patience and not self.evaluation.test_at_end:
+            raise ValueError(
+                "ablation.map is made at the run's last step, which evaluation.patience may leave out; set "
+                "evaluation.test_at_end, and it is made with the test"
+            )
         return self
 
     def slug(self) -> str:
-        """`adamw-gpt2`, `uniform-tiny`."""
+        """`adamw-tiny-scratch`, `uniform-tuned`."""
         start = self.model.from_run or self.model.name
         what = self.optim.name if self.ablation.kind == "none" else self.ablation.kind.replace("_", "-")
         return f"{what}-{self.model.size if start is None else 'tuned'}{'-scratch' if self.model.is_new else ''}"

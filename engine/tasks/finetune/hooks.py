@@ -10,9 +10,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
@@ -66,7 +67,9 @@ class Statistics:
     _squares: float = field(default=0.0, repr=False)
 
     def take(self, tensor: Tensor) -> None:
-        """Take in one tensor of any shape."""
+        """Take in one tensor of any shape, unless it is `unrecorded`."""
+        if _unrecorded:
+            return
         values = tensor.detach().double().flatten()
         self.shape, self.calls = tuple(tensor.shape), self.calls + 1
         finite = values[torch.isfinite(values)]
@@ -97,6 +100,19 @@ class Statistics:
     def zero_share(self) -> float:
         """How many of the finite numbers are exactly 0."""
         return self.zeros / self.count if self.count else math.nan
+
+
+_unrecorded: list[bool] = []
+
+
+@contextlib.contextmanager
+def unrecorded() -> Iterator[None]:
+    """What goes through any model in the block is left out of all `Statistics`: a task's own measurements."""
+    _unrecorded.append(True)
+    try:
+        yield
+    finally:
+        _unrecorded.pop()
 
 
 class Hooks:

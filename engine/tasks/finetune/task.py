@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from engine.tasks.finetune.ablation import Ablation, Means, ablate, attention_means
 from engine.tasks.finetune.config import ABLATIONS, Config
-from engine.tasks.finetune.hooks import Hooks
+from engine.tasks.finetune.hooks import Hooks, unrecorded
 from engine.tasks.finetune.text import TASK_NAME, Text
 from engine.tasks.text.models import bare, new_model, pretrained_model
 from engine.tasks.text.tokens import IGNORED, Blocks, Rows
 from engine.train.from_run import open_run
+from engine.train.pace import TOKENS
 from engine.train.task import Batch, LossTerms, StepContext, Task
 
 _MEAN_BATCH = 8
@@ -83,7 +84,8 @@ class Finetune(Task[Config]):
         with self._hooks(model, training=True):
             logits = _logits(model, batch)
         targets = batch["labels"][:, 1:]
-        context.figures["train/tokens"] = (targets != IGNORED).sum()
+        before = context.figures.get(TOKENS, 0)  # of the step's earlier batches
+        context.figures[TOKENS] = before + (targets != IGNORED).sum()
         return {"cross_entropy": (1.0, _cross_entropy(logits, targets, "mean"))}
 
     def _hooks(self, model: nn.Module, *, training: bool) -> Hooks:
@@ -96,10 +98,11 @@ class Finetune(Task[Config]):
         return ablate(inner, self._ablation, means)
 
     def _fixed_means(self, model: Any) -> Means:
-        """Those that a run trains with: measured before its first step, and kept."""
-        if self._means is None:
-            self._means = self._measure(model, self._ablation)
-        return self._means
+        """Those that a run trains with: measured before its first step, and kept; of layers added later, then."""
+        known = self._means or {}
+        if not known.keys() >= set(self._ablation.chosen_layers(model)):
+            self._means = known = self._measure(model, self._ablation) | known
+        return known
 
     def _measure(self, model: Any, ablation: Ablation) -> Means:
         """The means of attention's output under the model's weights of now, over the first training samples."""
@@ -112,7 +115,8 @@ class Finetune(Task[Config]):
         mode = model.training
         model.eval()
         try:
-            return attention_means(model, ablation, samples)
+            with unrecorded():
+                return attention_means(model, ablation, samples)
         finally:
             model.train(mode)
 
@@ -150,7 +154,7 @@ class Finetune(Task[Config]):
         found: dict[str, float] = {}
         for kind in ABLATIONS:
             for layer in range(model.config.n_layer):
-                with ablate(model, Ablation(kind, (layer,)), means):
+                with unrecorded(), ablate(model, Ablation(kind, (layer,)), means):
                     loss, _ = self._mean_loss(model, batches, device)
                 found[f"perplexity_{kind}_layer{layer}"] = _exp(loss)
         return found
@@ -176,13 +180,15 @@ class Finetune(Task[Config]):
         """The means that a run under the ablation `mean` trains with, as hexadecimal floats."""
         if self._means is None or not self.config.ablation.in_training:
             return {}
-        return {"means": {str(layer): [value.hex() for value in mean.tolist()] for layer, mean in self._means.items()}}
+        means = {str(layer): [value.hex() for value in mean.tolist()] for layer, mean in self._means.items()}
+        return {"means": means, "of_heads": bool(self._ablation.heads)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        saved = state.get("means")
+        """The inverse of `state_dict`. Means of what heads give are left out where all of attention is ablated now, or
+        the other way round: those are other figures."""
+        saved, of_heads = state.get("means"), bool(self._ablation.heads)
         self._means = None
-        if saved is not None:
+        if saved is not None and state.get("of_heads", of_heads) == of_heads:
             self._means = {
                 int(layer): torch.tensor([float.fromhex(value) for value in values]) for layer, values in saved.items()
             }

@@ -12,13 +12,15 @@ import torch
 
 from engine.errors import HeatsError
 from engine.tasks.finetune.config import Config
-from engine.tasks.text.corpus import Corpus, Part, load_corpus
+from engine.tasks.text.corpus import PARTS, Corpus, Part, load_corpus
 from engine.tasks.text.floors import Counts, Floors
 from engine.tasks.text.models import describe, described, gpt2_config, pretrained_config
 from engine.tasks.text.tokenizer import Tokenizer, own_tokenizer, pretrained_tokenizer
 from engine.tasks.text.tokens import (
+    LINE_TOKENS,
     Blocks,
     Rows,
+    Stream,
     Windows,
     cache_folder,
     classic_rows,
@@ -63,6 +65,11 @@ def find_start(config: Config, corpus: Corpus, store: Path | None, folder: Path 
             f"blocks of {config.data.block_size} tokens are longer than the {positions} positions of the model",
             place="data.block_size",
         )
+    if start.tokenizer.base > start.gpt2.vocab_size:
+        raise HeatsError(
+            f"its tokenizer knows {start.tokenizer.base:,} tokens and the model {start.gpt2.vocab_size:,}: they don't "
+            "belong together", place="model.name" if config.model.name is not None else "model.from_run",
+        )  # fmt: skip
     if folder is not None:
         describe(folder, start.gpt2, start.tokenizer)
     return start
@@ -111,33 +118,44 @@ class Text:
         self._cache = cache_folder(store)
         self.corpus = load_corpus(config.data.corpus, config.data.root, download=config.data.download)
         self.start = find_start(config, self.corpus, store, folder)
-        self.train: Blocks | Rows = self._samples("train")
-        if not len(self.train):
-            raise HeatsError(
-                f"the training part of {self.corpus.name} has not even one block of {config.data.block_size} tokens",
-                place="data.block_size",
-            )
+        self._classic = {part: self._classic_rows(part) for part in PARTS} if config.data.max_tokens else {}
+        self.train: Blocks | Rows = self._classic["train"] if self._classic else self._blocks()
         self._floors: dict[str, Floors] = {}
 
     @property
     def tokenizer(self) -> Tokenizer:
         return self.start.tokenizer
 
-    def _samples(self, part: Part) -> Blocks | Rows:
-        if self._options.max_tokens:
-            return classic_rows(self.corpus.part(part), self.tokenizer, self._options.max_tokens)
-        return Blocks(token_stream(self.corpus, part, self.tokenizer, self._cache), self._options.block_size)
+    def _classic_rows(self, part: Part) -> Rows:
+        found = classic_rows(self.corpus.part(part), self.tokenizer, self._options.max_tokens)
+        if not len(found):
+            raise HeatsError(
+                f"the {part} part of {self.corpus.name} has no line of two tokens", place="data.max_tokens",
+                remedy="set it to 0, for blocks instead of lines",
+            )  # fmt: skip
+        return found
+
+    def _stream(self, part: Part) -> Stream:
+        return token_stream(self.corpus, part, self.tokenizer, self._cache)
+
+    def _blocks(self) -> Blocks:
+        found = Blocks(self._stream("train"), self._options.block_size)
+        if not len(found):
+            raise HeatsError(
+                f"the train part of {self.corpus.name} has not even one block of {self._options.block_size} tokens",
+                place="data.block_size",
+            )
+        return found
 
     def evaluated(self, split: str) -> list[Batch]:
         """All batches of a split, `val` or `test`, of a size whose logits fit into memory."""
         part: Part = "test" if split == "test" else "validation"
-        length = 128 if self._options.max_tokens else self._options.block_size
+        length = LINE_TOKENS if self._classic else self._options.block_size
         rows = max(1, _LOGITS_AT_ONCE // (length * self.tokenizer.vocabulary))
-        if self._options.max_tokens:
-            found = classic_rows(self.corpus.part(part), self.tokenizer, self._options.max_tokens)
+        if self._classic:
+            found = self._classic[part]
             return [found.batch(found.rows[start : start + rows]) for start in range(0, len(found), rows)]
-        stream = token_stream(self.corpus, part, self.tokenizer, self._cache)
-        windows = Windows(stream, self._options.block_size, self._options.stride)
+        windows = Windows(self._stream(part), self._options.block_size, self._options.stride)
         count = len(windows)
         return [windows.batch(start, min(start + rows, count)) for start in range(0, count, rows)]
 

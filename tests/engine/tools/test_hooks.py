@@ -63,6 +63,37 @@ def test_an_evaluation_can_be_looked_into_and_modules_listed(run: RunPaths, caps
     assert "the model has no module `nothing.*`" in capsys.readouterr().err
 
 
+def test_what_a_task_measures_on_its_way_is_not_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The means that an evaluation needs, and its map, are other passes than those that were asked about."""
+    plain, _ = trained(tmp_path, {"train.max_steps": 3})
+    shown = ["--on", "val", "--module", "transformer.wte"]
+
+    def calls(run: RunPaths) -> list[int]:
+        assert hooks.main([str(run.folder), *shown]) == 0
+        return [row["calls"] for row in _said(capsys)["recorded"]]
+
+    values = {"train.max_steps": 3, "ablation.kind": "mean", "ablation.when": "eval", "ablation.map": True}
+    assert calls(trained(tmp_path, values)[0]) == calls(plain)
+
+
+def test_means_that_a_run_trained_with_are_kept_where_they_are_those_that_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"ablation.kind": "mean", "ablation.layers": [0], "train.max_steps": 3}
+    of_mean, _ = trained(tmp_path, values)
+    measured, _ = trained(tmp_path, {"train.max_steps": 3})
+
+    def loss(run: RunPaths, *words: str) -> float:
+        assert evaluate.main([str(run.folder), *(part for word in words for part in ("--set", word))]) == 0
+        return float(_said(capsys)["metrics"]["val/loss"])
+
+    assert loss(of_mean) != loss(of_mean, "ablation.layers=[]") != loss(of_mean, "ablation.layers=[1]")
+    # Of heads the mean of other figures is taken, so what was kept doesn't serve: as good as measured now.
+    heads = ("ablation.heads=[0]", "ablation.layers=[0]")
+    assert loss(of_mean, *heads) == loss(of_mean, *heads, "ablation.when=eval")
+    assert loss(measured, "ablation.kind=mean") > 0
+
+
 def test_a_checkpoint_is_evaluated_with_another_ablation(run: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
     def figures(*words: str) -> dict[str, float]:
         assert evaluate.main([str(run.folder), *(part for word in words for part in ("--set", word))]) == 0

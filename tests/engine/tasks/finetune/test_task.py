@@ -19,12 +19,13 @@ from engine.store.compare import checkpoint_differences
 from engine.store.records import read_events
 from engine.tasks.finetune.config import Config
 from engine.tasks.finetune.task import Finetune
-from engine.tasks.text.models import described
+from engine.tasks.text.models import described, gpt2_config, new_model
+from engine.tasks.text.tokenizer import train_tokenizer
 from engine.tasks.text.tokens import Rows, token_stream
 from engine.train.checkpoint import Loaded, restore_model
 from engine.train.evaluation import evaluate
 from engine.train.precision import Precision
-from tests.engine.tasks.finetune.made import TINY, make_run, tiny, train_attempt, trained
+from tests.engine.tasks.finetune.made import TEXT, TINY, make_run, tiny, train_attempt, trained
 
 CPU = torch.device("cpu")
 
@@ -207,6 +208,8 @@ def test_a_run_says_how_large_and_how_fast_it_was(tmp_path: Path) -> None:
     assert events[-1].facts["tokens_per_second"] > 0
     assert events[-1].facts["peak_memory_bytes"] > 0
     assert events[-1].facts["metrics"]["train/tokens"] == 4 * 15
+    accumulated, _ = trained(tmp_path, {"train.accumulation": 3, "train.max_steps": 3})
+    assert _last(accumulated)["train/tokens"] == 3 * 4 * 15, "of all batches of a step"
 
 
 def test_the_map_has_every_ablation_in_every_layer(tmp_path: Path) -> None:
@@ -226,12 +229,31 @@ def test_mistakes_are_one_clear_sentence(tmp_path: Path) -> None:
         tiny(tmp_path, {"model.init": "pretrained"})
     with pytest.raises(HeatsError, match="gradient_checkpointing"):
         tiny(tmp_path, {"ablation.kind": "delete", "train.gradient_checkpointing": True})
+    with pytest.raises(HeatsError, match=r"train\.compile keeps code"):
+        tiny(tmp_path, {"ablation.map": True, "train.compile": True})
+    with pytest.raises(HeatsError, match=r"set evaluation\.test_at_end"):
+        tiny(tmp_path, {"ablation.map": True, "evaluation.patience": 2})
     with pytest.raises(HeatsError, match="blocks of 2000 tokens are longer than the 1024 positions"):
         _built(tiny(tmp_path, {"data.block_size": 2000}), tmp_path)
     with pytest.raises(HeatsError, match="there is no layer 7"):
         _built(tiny(tmp_path, {"ablation.kind": "delete", "ablation.layers": [7]}), tmp_path)
     with pytest.raises(HeatsError, match="there is no pretrained model `gpt2-xxl`"):
         _built(tiny(tmp_path, {"model.name": "gpt2-xxl"}), tmp_path)
+
+
+def test_a_part_without_a_line_to_predict_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "words").mkdir()
+    for part in ("train", "valid", "test"):
+        (tmp_path / "words" / f"{part}.txt").write_text(TEXT if part != "valid" else "a\nb\n")
+    with pytest.raises(HeatsError, match=r"the validation part of .* has no line of two tokens"):
+        _built(tiny(tmp_path, {"data.corpus": str(tmp_path / "words"), "data.max_tokens": 50}), tmp_path)
+
+
+def test_a_tokenizer_that_knows_more_tokens_than_the_model_is_refused(tmp_path: Path) -> None:
+    new_model(gpt2_config("nano", train_tokenizer([TEXT], 270))).save_pretrained(tmp_path / "mixed")
+    train_tokenizer([TEXT], 280).save(tmp_path / "mixed")
+    with pytest.raises(HeatsError, match="they don't belong together"):
+        _built(tiny(tmp_path, {"model.name": str(tmp_path / "mixed")}), tmp_path)
 
 
 def test_the_config_says_what_it_is() -> None:
