@@ -15,7 +15,7 @@ from engine.tasks.finetune.config import Config
 from engine.tasks.text.corpus import PARTS, Corpus, Part, load_corpus
 from engine.tasks.text.floors import Counts, Floors
 from engine.tasks.text.models import describe, described, gpt2_config, pretrained_config
-from engine.tasks.text.tokenizer import Tokenizer, own_tokenizer, pretrained_tokenizer
+from engine.tasks.text.tokenizer import Tokenizer, chosen_tokenizer, pretrained_tokenizer
 from engine.tasks.text.tokens import (
     LINE_TOKENS,
     Blocks,
@@ -93,11 +93,8 @@ def _new_start(config: Config, corpus: Corpus, store: Path | None) -> Start:
         return Start(found.tokenizer, found.config(dropout=options.dropout, attention=options.attention), source)
     if options.name is not None:
         gpt2 = pretrained_config(options.name, dropout=options.dropout, attention=options.attention, download=download)
-        return Start(pretrained_tokenizer(options.name, download=download), gpt2)
-    if config.data.tokenizer == "own":
-        tokenizer = own_tokenizer(corpus, config.data.vocabulary, cache_folder(store))
-    else:
-        tokenizer = pretrained_tokenizer(config.data.tokenizer, download=download)
+        return Start(pretrained_tokenizer(options.name, download=download, place="model.name"), gpt2)
+    tokenizer = chosen_tokenizer(config.data, corpus, cache_folder(store))
     return Start(tokenizer, gpt2_config(options.size, tokenizer, dropout=options.dropout, attention=options.attention))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import HeatsError
-from engine.tasks.text.hub import hub_access
+from engine.tasks.text.hub import first_line, hub_access, not_there
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -22,6 +22,7 @@ WIKITEXT = {"wikitext-2": "wikitext-2-raw-v1", "wikitext-103": "wikitext-103-raw
 """The configuration of the data set Salesforce/wikitext by our name."""
 
 _HELD_OUT = 0.1
+_LEAST_DOCUMENTS = 10
 _SHARED_PARAGRAPH = 100
 _PLACE = "data.corpus"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -144,7 +145,7 @@ def _related(texts: dict[str, str]) -> list[list[str]]:
 
 def _cut_documents(documents: Sequence[str]) -> dict[Part, list[str]]:
     """Whole documents in three parts: in an order that only their content decides, a tenth of the text each is held
-    out, and what is too long for its tenth is trained on."""
+    out, and what is too long for its tenth is trained on. Where that leaves a part empty they are cut as one text."""
     parts: dict[Part, list[str]] = {part: [] for part in PARTS}
     room = sum(map(len, documents)) * _HELD_OUT
     left: dict[Part, float] = {"validation": room, "test": room}
@@ -153,7 +154,7 @@ def _cut_documents(documents: Sequence[str]) -> dict[Part, list[str]]:
         parts[part].append(document)
         if part in left:
             left[part] -= len(document)
-    return parts
+    return parts if len(documents) >= _LEAST_DOCUMENTS and all(parts.values()) else _cut_stretch("\n".join(documents))
 
 
 def _cut_stretch(text: str) -> dict[Part, list[str]]:
@@ -183,7 +184,7 @@ def _read_folder(folder: Path) -> dict[Part, list[str]]:
     texts = [_read_text(path) for path in files]
     if not texts:
         raise HeatsError(f"there is no file in {folder}", place=_PLACE)
-    return _cut_documents(texts) if len(texts) >= 10 else _cut_stretch("\n".join(texts))
+    return _cut_documents(texts)
 
 
 def _read_text(path: Path) -> str:
@@ -208,8 +209,9 @@ def _wikitext(name: str, download: bool) -> dict[Part, list[str]]:
     except HeatsError:
         raise
     except Exception as error:
-        why = "could not be downloaded" if download else "is not on this machine"
-        raise HeatsError(f"the corpus {name} {why} ({_first_line(error)})", place=_PLACE, remedy=remedy) from error
+        raise HeatsError(
+            not_there(f"the corpus {name}", error, download=download), place=_PLACE, remedy=remedy
+        ) from error
 
 
 def _load_from_disk(folder: Path) -> Any:
@@ -219,7 +221,7 @@ def _load_from_disk(folder: Path) -> Any:
 
             return datasets.load_from_disk(str(folder))
     except Exception as error:
-        raise HeatsError(f"{folder} can't be read by `datasets` ({_first_line(error)})", place=_PLACE) from error
+        raise HeatsError(f"{folder} can't be read by `datasets` ({first_line(error)})", place=_PLACE) from error
 
 
 def _from_datasets(found: Any) -> dict[Part, list[str]]:
@@ -263,7 +265,7 @@ def _filled(named: dict[Part, list[str]]) -> dict[Part, list[str]]:
     if not missing:
         return named
     documents = named["train"]
-    cut = _cut_documents(documents) if len(documents) >= 10 else _cut_stretch("\n".join(documents))
+    cut = _cut_documents(documents)
     # What would be cut off for a part that is there stays with the training text.
     kept = [text for part in PARTS if part == "train" or part not in missing for text in cut[part]]
     return named | {part: cut[part] for part in missing} | {"train": kept}
@@ -284,7 +286,3 @@ def _digest(documents: Iterable[str]) -> str:
         found.update(len(content).to_bytes(8, "little"))
         found.update(content)
     return found.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

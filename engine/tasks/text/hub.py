@@ -28,6 +28,17 @@ def hub_access(download: bool) -> Iterator[None]:
         yield
 
 
+def not_there(what: str, error: BaseException, *, download: bool) -> str:
+    """What to say of a model or of text that one of these libraries could not give."""
+    why = "could be neither found nor downloaded" if download else "is not on this machine"
+    return f"{what} {why} ({first_line(error)})"
+
+
+def first_line(error: BaseException) -> str:
+    """The beginning of an error's message, which may go on for pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 @contextlib.contextmanager
 def _variable(name: str, value: str) -> Iterator[None]:
     before = os.environ.get(name)

@@ -12,12 +12,13 @@ from torch import nn
 from engine.errors import HeatsError
 from engine.store.files import read_json, write_json
 from engine.store.paths import RunPaths
-from engine.tasks.text.hub import hub_access
+from engine.tasks.text.hub import hub_access, not_there
 from engine.tasks.text.tokenizer import Tokenizer, read_tokenizer
 
 POSITIONS = 1024
 """How many positions a model has, as in GPT-2."""
 _CONFIG = "config.json"
+_PLACE = "model.name"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,13 @@ def new_model(config: Any) -> Any:
 
 
 def pretrained_model(
-    wanted: str, *, dropout: float | None = None, attention: str = "sdpa", vocabulary: int = 0, download: bool = False
+    wanted: str,
+    *,
+    dropout: float | None = None,
+    attention: str = "sdpa",
+    vocabulary: int = 0,
+    download: bool = False,
+    place: str = _PLACE,
 ) -> Any:
     """A pretrained `GPT2LMHeadModel` in fp32.
 
@@ -81,31 +88,32 @@ def pretrained_model(
         attention: sdpa or eager.
         vocabulary: how many tokens it must know at least: rows for new ones are added, drawn at random.
         download: get what this machine lacks.
+        place: the option that names it, for messages.
 
     Raises:
         HeatsError: it isn't on this machine, or is no GPT-2.
     """
     import torch
 
-    config = pretrained_config(wanted, dropout=dropout, attention=attention, download=download)
+    config = pretrained_config(wanted, dropout=dropout, attention=attention, download=download, place=place)
     with hub_access(download):
         from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
         try:
             model = GPT2LMHeadModel.from_pretrained(
-                _place(wanted), config=config, local_files_only=not download, dtype=torch.float32
+                _where(wanted), config=config, local_files_only=not download, dtype=torch.float32
             )
         except Exception as error:
-            raise _no_model(wanted) from error
+            raise _no_model(wanted, error, download, place) from error
     if vocabulary > model.config.vocab_size:
         model.resize_token_embeddings(vocabulary, mean_resizing=False)
     return model
 
 
 def pretrained_config(
-    wanted: str, *, dropout: float | None = None, attention: str = "sdpa", download: bool = False
+    wanted: str, *, dropout: float | None = None, attention: str = "sdpa", download: bool = False, place: str = _PLACE
 ) -> Any:
-    """The `GPT2Config` of a pretrained model, for a new one of its shape or to load it with.
+    """The `GPT2Config` of a pretrained model, for a new one of its shape or to load it with; see `pretrained_model`.
 
     Raises:
         HeatsError: it isn't on this machine, or is no GPT-2.
@@ -114,13 +122,11 @@ def pretrained_config(
         from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 
         try:
-            found, _ = GPT2Config.get_config_dict(_place(wanted), local_files_only=not download)
+            found, _ = GPT2Config.get_config_dict(_where(wanted), local_files_only=not download)
         except Exception as error:
-            raise _no_model(wanted) from error
+            raise _no_model(wanted, error, download, place) from error
     if found.get("model_type") != "gpt2":
-        raise HeatsError(
-            f"`{wanted}` is a {found.get('model_type', 'model of no kind')}, not a gpt2", place="model.name"
-        )
+        raise HeatsError(f"`{wanted}` is a {found.get('model_type', 'model of no kind')}, not a gpt2", place=place)
     return _config_of(found, dropout, attention)
 
 
@@ -184,14 +190,14 @@ def _config_of(values: dict[str, Any], dropout: float | None, attention: str) ->
     return GPT2Config(**(values | own))
 
 
-def _place(wanted: str) -> str:
+def _where(wanted: str) -> str:
     folder = Path(wanted).expanduser()
     return str(folder) if folder.is_dir() else wanted
 
 
-def _no_model(wanted: str) -> HeatsError:
+def _no_model(wanted: str, error: Exception, download: bool, place: str) -> HeatsError:
+    further = "" if download else "set data.download=true, "
     return HeatsError(
-        f"there is no pretrained model `{wanted}` on this machine", place="model.name",
-        remedy="give a folder written by `save_pretrained`, set data.download=true, or start from a run of ours with "
-        "model.from_run",
+        not_there(f"the pretrained model `{wanted}`", error, download=download), place=place,
+        remedy=f"give a folder written by `save_pretrained`, {further}or start from a run of ours with model.from_run",
     )  # fmt: skip

@@ -13,8 +13,9 @@ from typing import Any
 
 from engine.errors import HeatsError
 from engine.store.files import parse_json, read_json, write_atomic, write_json
+from engine.tasks.text.config import TextDataSection
 from engine.tasks.text.corpus import Corpus
-from engine.tasks.text.hub import hub_access
+from engine.tasks.text.hub import hub_access, not_there
 
 BOS, EOS, PAD, MASK = "[BOS]", "[EOS]", "[PAD]", "[M]"
 _SPECIAL = (BOS, EOS, PAD, MASK)
@@ -128,8 +129,28 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
         return None
 
 
-def pretrained_tokenizer(wanted: str, *, download: bool = False) -> Tokenizer:
+def chosen_tokenizer(options: TextDataSection, corpus: Corpus, cache: Path) -> Tokenizer:
+    """The tokenizer that `data.tokenizer` names.
+
+    Args:
+        options: of the run.
+        corpus, cache: see `own_tokenizer`.
+
+    Raises:
+        HeatsError: it isn't on this machine, or isn't one that `tokenizers` runs.
+    """
+    if options.tokenizer == "own":
+        return own_tokenizer(corpus, options.vocabulary, cache)
+    return pretrained_tokenizer(options.tokenizer, download=options.download)
+
+
+def pretrained_tokenizer(wanted: str, *, download: bool = False, place: str = _PLACE) -> Tokenizer:
     """A tokenizer of `transformers`, by name or folder, with the special tokens that it lacks.
+
+    Args:
+        wanted: its name, its folder, or those of the model that it belongs to.
+        download: get what this machine lacks.
+        place: the option that names it, for messages.
 
     Raises:
         HeatsError: it isn't on this machine, or isn't one that `tokenizers` runs.
@@ -144,12 +165,13 @@ def pretrained_tokenizer(wanted: str, *, download: bool = False) -> Tokenizer:
             )
         except Exception as error:
             raise HeatsError(
-                f"there is no tokenizer `{wanted}` on this machine", place=_PLACE,
-                remedy="give the folder of one, set data.download=true, or use data.tokenizer=own",
+                not_there(f"the tokenizer `{wanted}`", error, download=download), place=place,
+                remedy="give the folder of one" + ("" if download else ", set data.download=true")
+                + (", or use data.tokenizer=own" if place == _PLACE else ""),
             ) from error  # fmt: skip
     backend = getattr(found, "backend_tokenizer", None)
-    if backend is None or found.eos_token is None:
-        raise HeatsError(f"the tokenizer `{wanted}` has no fast form or no end-of-text token", place=_PLACE)
+    if backend is None or found.eos_token is None or backend.token_to_id(str(found.eos_token)) is None:
+        raise HeatsError(f"the tokenizer `{wanted}` has no fast form or no end-of-text token", place=place)
     base = int(backend.get_vocab_size())
     backend.add_special_tokens([name for name in (BOS, PAD, MASK) if backend.token_to_id(name) is None])
     return _wrapped(backend, str(found.eos_token), base)

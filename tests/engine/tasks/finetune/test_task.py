@@ -237,7 +237,7 @@ def test_mistakes_are_one_clear_sentence(tmp_path: Path) -> None:
         _built(tiny(tmp_path, {"data.block_size": 2000}), tmp_path)
     with pytest.raises(HeatsError, match="there is no layer 7"):
         _built(tiny(tmp_path, {"ablation.kind": "delete", "ablation.layers": [7]}), tmp_path)
-    with pytest.raises(HeatsError, match="there is no pretrained model `gpt2-xxl`"):
+    with pytest.raises(HeatsError, match=r"model\.name: the pretrained model `gpt2-xxl` is not on"):
         _built(tiny(tmp_path, {"model.name": "gpt2-xxl"}), tmp_path)
 
 

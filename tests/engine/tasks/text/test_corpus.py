@@ -77,6 +77,16 @@ def test_a_folder_of_documents_is_divided_whole_document_by_whole_document(tmp_p
     assert len(found.train) + len(found.validation) + len(found.test) == 40
 
 
+def test_documents_too_long_for_a_tenth_are_cut_as_one_text(tmp_path: Path) -> None:
+    """One short document among long ones would be all that is held out, and the test empty."""
+    for number in range(10):
+        (tmp_path / f"{number}.txt").write_text("short\n" if number == 5 else f"Line of {number}.\n" * 30)
+    found = load_corpus(str(tmp_path))
+    assert len(found.train) == len(found.validation) == len(found.test) == 1
+    assert "short" in found.train[0]
+    assert len(found.test[0]) == pytest.approx(0.1 * 30 * 9 * 11, rel=0.1)
+
+
 def test_a_data_set_saved_to_disk_is_read_and_its_lines_become_articles(tmp_path: Path) -> None:
     import datasets
 

@@ -52,7 +52,7 @@ def test_a_run_says_what_its_model_and_tokenizer_are(tokenizer: Tokenizer, tmp_p
 
 
 def test_a_model_that_is_not_there_is_one_clear_sentence(tmp_path: Path) -> None:
-    with pytest.raises(HeatsError, match="there is no pretrained model `gpt2-of-nobody` on this machine"):
+    with pytest.raises(HeatsError, match="the pretrained model `gpt2-of-nobody` is not on this machine"):
         pretrained_model("gpt2-of-nobody")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(HeatsError, match="is a bert, not a gpt2"):

@@ -68,5 +68,5 @@ def test_a_pretrained_one_gains_the_special_tokens_that_it_lacks(tokenizer: Toke
 
 
 def test_one_that_is_not_there_is_one_clear_sentence(tmp_path: Path) -> None:
-    with pytest.raises(HeatsError, match="there is no tokenizer `gpt2-of-nobody` on this machine"):
+    with pytest.raises(HeatsError, match="the tokenizer `gpt2-of-nobody` is not on this machine"):
         pretrained_tokenizer("gpt2-of-nobody")
