@@ -49,15 +49,22 @@ class ModelSection(Section):
     """What computes attention: flex knows which blocks of the mask are empty, on a GPU and without dropout only; auto
     takes it where it can, else sdpa."""
     pretrained: str | None = None
-    """Start from these pretrained weights of GPT-2, a name or a folder; then model.config says nothing, and
-    data.tokenizer should be the same."""
+    """Start from these pretrained weights of GPT-2, a name or a folder; then model.config says nothing. Brings its
+    tokenizer."""
     from_run: str | None = None
-    """Start from the best weights of this run of the task, by its id in the same store or by its folder."""
+    """Start from the best weights of this run of the task, by its id in the same store or by its folder. Brings its
+    tokenizer."""
 
     @field_validator("kind", mode="before")
     @classmethod
     def _classic_name(cls, value: Any) -> Any:
         return "sigma" if value == "sigmagpt" else value
+
+    @model_validator(mode="after")
+    def _one_start(self) -> ModelSection:
+        if self.pretrained is not None and self.from_run is not None:
+            raise ValueError("model.pretrained and model.from_run both say what to start from; give one of them")
+        return self
 
 
 class AugmentSection(Section):
@@ -129,6 +136,9 @@ class ConditionalDataSection(TextDataSection):
         if self.stride or self.max_tokens:
             name = "stride" if self.stride else "max_tokens"
             raise ValueError(f"data.{name} has no place in this task: blocks lie side by side; leave it at 0")
+        for name in ("train_rows", "eval_rows"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"data.{name} = 0 leaves no text; give how many documents to take, or -1 for all")
         if self.random_symbols == 1:
             raise ValueError("data.random_symbols = 1 leaves nothing to guess; give 0 for text, or at least 2")
         return self

@@ -3,117 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from engine.errors import HeatsError
-from engine.tasks.conditional.config import AugmentSection, ConditionalDataSection, Config
+from engine.tasks.conditional.config import AugmentSection, Config
 from engine.tasks.conditional.layout import Ids, augment, plain, shuffled, valid_positions
 from engine.tasks.conditional.sampling import Split, SplitRules, given_counts, split
-from engine.tasks.text.corpus import PARTS, Corpus, Part, lines, load_corpus
-from engine.tasks.text.tokenizer import Tokenizer, own_tokenizer, pretrained_tokenizer
-from engine.tasks.text.tokens import IGNORED, Blocks, Stream, cache_folder, token_stream
+from engine.tasks.text.corpus import Part
+from engine.tasks.text.tokens import IGNORED, Blocks, Stream
 from engine.train.task import Batch, BatchKey
 
 _ORDER_STREAM = 0x51F7
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """In place of a tokenizer where there is no text: symbols 0 to n - 1, and behind them the special tokens."""
-
-    count: int
-
-    @property
-    def bos(self) -> int:
-        """Begins each sequence."""
-        return self.count
-
-    @property
-    def eos(self) -> int:
-        """Ends a document."""
-        return self.count + 1
-
-    @property
-    def pad(self) -> int:
-        """Stands where there is nothing."""
-        return self.count + 2
-
-    @property
-    def mask(self) -> int:
-        """Stands for what is unknown."""
-        return self.count + 3
-
-    @property
-    def vocabulary(self) -> int:
-        """How many ids there are."""
-        return self.count + 4
-
-
-@dataclass(frozen=True)
-class Text:
-    """All tokens of a run, by part, and what gives them their meaning."""
-
-    tokenizer: Tokenizer | Symbols
-    streams: dict[Part, Stream]
-
-    @property
-    def ids(self) -> Ids:
-        """The special tokens."""
-        return Ids.of(self.tokenizer)
-
-    def symbols(self) -> Tensor:
-        """The ids that are no special tokens, (S,) int64."""
-        ids = self.ids
-        special = torch.tensor([ids.bos, ids.eos, ids.pad, ids.mask])
-        everything = torch.arange(ids.vocabulary)
-        return everything[~torch.isin(everything, special)]
-
-
-def load_text(data: ConditionalDataSection, store: Path | None) -> Text:
-    """The tokens that the options ask for; of text they are kept beside the store.
-
-    Raises:
-        HeatsError: the corpus or the tokenizer isn't on this machine, or there is too little text.
-    """
-    if data.random_symbols:
-        return Text(Symbols(data.random_symbols), _random_streams(data))
-    corpus = load_corpus(data.corpus, data.root, download=data.download)
-    cache = cache_folder(store)
-    if data.tokenizer == "own":
-        tokenizer = own_tokenizer(corpus, data.vocabulary, cache)
-    else:
-        tokenizer = pretrained_tokenizer(data.tokenizer, download=data.download)
-    corpus = _documents(corpus, data)
-    return Text(tokenizer, {part: token_stream(corpus, part, tokenizer, cache) for part in PARTS})
-
-
-def _documents(corpus: Corpus, data: ConditionalDataSection) -> Corpus:
-    """The corpus with lines for documents where that is asked for, and no more of them than that."""
-    found: dict[Part, tuple[str, ...]] = {}
-    for part in PARTS:
-        documents = corpus.part(part)
-        rows = tuple(lines(documents)) if data.documents == "rows" else documents
-        most = data.train_rows if part == "train" else data.eval_rows
-        found[part] = rows if most < 0 else rows[:most]
-    return Corpus(corpus.name, found["train"], found["validation"], found["test"])
-
-
-def _random_streams(data: ConditionalDataSection) -> dict[Part, Stream]:
-    """Symbols drawn evenly, the same for all seeds, as a corpus would be."""
-    counts = {"train": data.random_tokens, "validation": data.random_tokens // 10, "test": data.random_tokens // 10}
-    chance = np.random.Generator(np.random.PCG64(data.random_symbols))
-    streams: dict[Part, Stream] = {}
-    for part in PARTS:
-        symbols = chance.integers(data.random_symbols, size=counts[part], dtype=np.uint16)
-        if data.random_rows:
-            symbols[chance.random(counts[part]) * data.random_rows < 1] = Symbols(data.random_symbols).eos
-        streams[part] = symbols
-    return streams
 
 
 class BlockOrder:
@@ -239,12 +141,7 @@ class ConditionalData:
     """
 
     def __init__(self, stream: Stream, config: Config, layout: Layout) -> None:
-        self.blocks = Blocks(stream, config.data.block_size)
-        if not len(self.blocks):
-            raise HeatsError(
-                f"the training text has {len(stream):,} tokens, less than one block of {config.data.block_size:,}",
-                place="data.block_size", remedy="choose a smaller one",
-            )  # fmt: skip
+        self.blocks = some_blocks(stream, config.data.block_size, "train")
         self.sampler = BlockOrder(len(self.blocks), config.train.batch_size, config.seed)
         self._layout = layout
         self._external = config.augment.where == "external"
@@ -301,18 +198,23 @@ def model_inputs(batch: Batch, layout: Layout, *, detach: bool) -> Batch:
     return {name: tensor.detach() for name, tensor in made.items()} if detach else made
 
 
-def evaluated_blocks(stream: Stream, block_size: int, most: int) -> Tensor:
-    """Blocks of a held-out part, spread evenly over it: (N, L) int64.
+def some_blocks(stream: Stream, block_size: int, part: Part) -> Blocks:
+    """The blocks of a part of the text.
 
     Raises:
-        HeatsError: there is less than one block.
+        HeatsError: there is less than one.
     """
     blocks = Blocks(stream, block_size)
     if not len(blocks):
         raise HeatsError(
-            f"a held-out part of the text has {len(stream):,} tokens, less than one block of {block_size:,}",
+            f"the {part} part of the text has {len(stream):,} tokens, less than one block of {block_size:,}",
             place="data.block_size", remedy="choose a smaller one",
         )  # fmt: skip
+    return blocks
+
+
+def evaluated_blocks(blocks: Blocks, most: int) -> Tensor:
+    """Blocks of a held-out part, spread evenly over it: (N, L) int64."""
     count = min(most, len(blocks))
     return blocks.rows(torch.arange(count) * len(blocks) // count)
 

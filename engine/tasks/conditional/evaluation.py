@@ -8,7 +8,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from engine.tasks.conditional.config import ConditionalEvaluationSection
+from engine.tasks.conditional.config import MODES_OF_KIND, ConditionalEvaluationSection
 from engine.tasks.conditional.data import Layout
 from engine.tasks.conditional.model import token_losses
 from engine.tasks.conditional.sampling import Split
@@ -94,8 +94,8 @@ def sanity(
 ) -> dict[str, float]:
     """Mode 0: random tokens, of which nobody who doesn't see the answers can do better than their entropy.
 
-    `mode0_canary_1` to `_3`: how far the loss of modes 1 to 3 on them lies above the entropy, in nats. `mode0_leak`:
-    1 if one of them lies below it by more than 4 standard errors, else 0.
+    `mode0_canary_1` to `_3`: how far the loss of modes 1 to 3 on them lies above the entropy, in nats, of a model that
+    has them. `mode0_leak`: 1 if one of them lies below it by more than 4 standard errors, else 0.
 
     Args:
         model: in evaluation mode.
@@ -111,7 +111,7 @@ def sanity(
     floor = math.log(len(symbols))
     figures, leaks = {}, False
     for mode in (1, 2, 3):
-        if mode not in splits:
+        if mode not in MODES_OF_KIND[layout.kind]:
             continue
         losses = split_losses(model, tokens, splits[mode], layout, options.batch_size, device)[splits[mode].scored]
         above = float(losses.mean()) - floor

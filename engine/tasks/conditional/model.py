@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.errors import HeatsError
 from engine.tasks.conditional.config import POSITIONS, Config
 from engine.tasks.text.models import bare, gpt2_config, new_model, pretrained_model
 from engine.tasks.text.tokens import IGNORED
@@ -54,15 +55,21 @@ def build_model(config: Config, tokenizer: Any) -> Any:
         tokenizer: gives vocabulary and special tokens.
 
     Raises:
-        HeatsError: the pretrained model isn't on this machine.
+        HeatsError: the pretrained model isn't on this machine, or its positions are too few.
     """
     register()
     options = config.model
     if options.pretrained is not None:
         model = pretrained_model(
             options.pretrained, dropout=options.dropout, attention=ATTENTION, vocabulary=tokenizer.vocabulary,
-            download=config.data.download,
+            download=config.data.download, place="model.pretrained",
         )  # fmt: skip
+        known = int(model.config.n_positions)
+        if options.position == "learned" and config.data.block_size >= known:
+            raise HeatsError(
+                f"a block of {config.data.block_size} tokens and BOS are more than the {known} positions of "
+                f"{options.pretrained}", place="data.block_size",
+            )  # fmt: skip
     else:
         shape = gpt2_config(
             options.config, tokenizer, dropout=options.dropout, attention=ATTENTION, positions=POSITIONS
@@ -114,6 +121,10 @@ def body_logits(model: nn.Module, batch: Batch, body: int) -> Tensor:
         places = torch.stack([places, batch["next_position_ids"]], -1)
     mask = batch.get("attention_mask")
     if mask is not None and takes_flex(own, mask.device):
+        if mask.device.type == "cpu" and torch.is_grad_enabled():
+            raise HeatsError(
+                "FlexAttention can't train on a CPU", place="model.attention", remedy="set it to auto or sdpa"
+            )
         extra["block_mask"] = _block_mask(mask)
     found = model(
         input_ids=batch["input_ids"], position_ids=places, attention_mask=mask, use_cache=False,

@@ -13,17 +13,19 @@ from engine.tasks.conditional.config import MODES_OF_KIND, Config
 from engine.tasks.conditional.data import (
     ConditionalData,
     Layout,
-    Text,
     digest,
     evaluated_blocks,
-    load_text,
     model_inputs,
+    some_blocks,
 )
 from engine.tasks.conditional.evaluation import evaluate_modes, sanity
 from engine.tasks.conditional.model import build_model, token_losses
 from engine.tasks.conditional.sampling import Split
 from engine.tasks.conditional.splits import kept_splits
+from engine.tasks.conditional.text import TASK_NAME, Text, load_text
+from engine.tasks.text.corpus import Part
 from engine.tasks.text.floors import Counts
+from engine.tasks.text.tokens import Blocks
 from engine.train.from_run import open_run
 from engine.train.task import Batch, LossTerms, StepContext, Task
 
@@ -61,7 +63,7 @@ class Conditional(Task[Config]):
     def text(self) -> Text:
         """All tokens, read when first asked for."""
         if self._text is None:
-            self._text = load_text(self.config.data, self.store)
+            self._text = load_text(self.config, self.store, self.folder)
         return self._text
 
     @property
@@ -72,7 +74,10 @@ class Conditional(Task[Config]):
         return self._layout
 
     def build_data(self) -> ConditionalData:
-        """The training blocks."""
+        """The training blocks. What is evaluated is cut when it is needed, but must be there."""
+        self._held_out_blocks("val")
+        if self.config.evaluation.test_at_end:
+            self._held_out_blocks("test")
         return ConditionalData(self.text.streams["train"], self.config, self.layout)
 
     def settle(self, samples: int) -> Config:
@@ -98,7 +103,9 @@ class Conditional(Task[Config]):
             HeatsError: there is no such run, or its model is another.
         """
         if self.config.model.from_run is not None:
-            source = open_run(self.store, self.config.model.from_run, "conditional", place="model.from_run")
+            source = self.text.source
+            if source is None:  # the run had begun before, without a step, or has no text
+                source = open_run(self.store, self.config.model.from_run, TASK_NAME, place="model.from_run")
             source.copy_weights(model, place="model.from_run")
 
     # --- training ---
@@ -151,25 +158,29 @@ class Conditional(Task[Config]):
         if 0 in self._modes:
             blocks = (min(_CANARY_BLOCKS, len(held_out.tokens)), held_out.tokens.shape[1])
             figures |= sanity(model, self.text.symbols(), blocks, self.layout, options, device)
-            figures |= self._floors(held_out.tokens)
+            figures |= self._floors(held_out)
         return figures
 
     def _of(self, split: str) -> HeldOut:
         if split not in self._held_out:
             options = self.config.evaluation
-            stream = self.text.streams["validation" if split == "val" else "test"]
-            tokens = evaluated_blocks(stream, self.config.data.block_size, options.blocks)
+            tokens = evaluated_blocks(self._held_out_blocks(split), options.blocks)
             splits = kept_splits(self.folder, split, tokens, options, self.layout)
             counted = torch.ones_like(tokens, dtype=torch.bool) if options.score_ends else tokens != self.text.ids.eos
             self._held_out[split] = HeldOut(tokens, splits, counted)
         return self._held_out[split]
 
-    def _floors(self, tokens: Tensor) -> dict[str, float]:
+    def _held_out_blocks(self, split: str) -> Blocks:
+        part: Part = "validation" if split == "val" else "test"
+        return some_blocks(self.text.streams[part], self.config.data.block_size, part)
+
+    def _floors(self, held_out: HeldOut) -> dict[str, float]:
         if self._counts is None:
             stream = self.text.streams["train"][:_COUNTED_TOKENS].astype(np.int64)
             self._counts = Counts(stream, self.text.ids.vocabulary)
+        tokens, counted = held_out.tokens, held_out.counted
         before = torch.nn.functional.pad(tokens[:, :-1], (1, 0), value=self.text.ids.bos)
-        found = self._counts.floors(before.flatten().numpy(), tokens.flatten().numpy())
+        found = self._counts.floors(before[counted].numpy(), tokens[counted].numpy())
         return {"mode0_unigram_perplexity": found.unigram, "mode0_bigram_perplexity": found.bigram}
 
 

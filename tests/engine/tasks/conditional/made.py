@@ -14,11 +14,11 @@ from engine.store.create import claim_attempt, create_run, write_launch
 from engine.store.paths import RunPaths, create_store
 from engine.store.records import LaunchRecord
 from engine.tasks.conditional.config import Config
-from engine.tasks.conditional.data import Symbols
 from engine.tasks.conditional.layout import Ids
 from engine.tasks.conditional.model import build_model
 from engine.tasks.conditional.sampling import Split, SplitRules, split
 from engine.tasks.conditional.task import Conditional
+from engine.tasks.conditional.text import Symbols
 from engine.train.control import Control
 from engine.train.events import EventLog
 from engine.train.loop import Outcome, train

@@ -90,6 +90,9 @@ def test_a_stored_config_is_changed_by_a_classic_name() -> None:
         ({"train.num_epochs": 0}, "would never end"),
         ({"model.attention": "flex"}, "has no dropout"),
         ({"data.random_symbols": 1}, "leaves nothing to guess"),
+        ({"num_train_samples": 0}, r"data\.train_rows = 0 leaves no text"),
+        ({"data.eval_rows": 0}, r"data\.eval_rows = 0 leaves no text"),
+        ({"model.from_run": "last", "model.pretrained": "gpt2"}, "give one of them"),
     ],
 )
 def test_what_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:

@@ -17,10 +17,11 @@ from engine.tasks.conditional.data import (
     Layout,
     digest,
     evaluated_blocks,
-    load_text,
     model_inputs,
+    some_blocks,
 )
 from engine.tasks.conditional.task import Conditional
+from engine.tasks.conditional.text import load_text
 from engine.train.loader import IndexLoader
 from engine.train.task import Batch, BatchKey, StepContext
 from tests.engine.tasks.conditional.made import IDS, config_of, model_of
@@ -129,11 +130,12 @@ def test_each_epoch_shows_every_block_once_in_an_order_of_its_own() -> None:
 
 def test_evaluated_blocks_are_spread_over_the_text() -> None:
     stream = np.arange(100, dtype=np.uint16)
-    assert evaluated_blocks(stream, 10, 3)[:, 0].tolist() == [0, 30, 60]
-    assert evaluated_blocks(stream, 10, 50).shape == (10, 10)
-    with pytest.raises(HeatsError, match="100 tokens, less than one block of 101"):
-        evaluated_blocks(stream, 101, 3)
-    with pytest.raises(HeatsError, match="training text has 100 tokens"):
+    blocks = some_blocks(stream, 10, "test")
+    assert evaluated_blocks(blocks, 3)[:, 0].tolist() == [0, 30, 60]
+    assert evaluated_blocks(blocks, 50).shape == (10, 10)
+    with pytest.raises(HeatsError, match="the test part of the text has 100 tokens, less than one block of 101"):
+        some_blocks(stream, 101, "test")
+    with pytest.raises(HeatsError, match="the train part of the text has 100 tokens"):
         ConditionalData(stream, config_of({"data.block_size": 101}), Layout(config_of(), IDS))
 
 
@@ -145,13 +147,13 @@ def test_lines_become_documents_where_that_is_asked_for(tmp_path: Path) -> None:
     corpus = tmp_path / "text.txt"
     corpus.write_text("\n".join(f"line {number} of a small text\n" for number in range(200)))
     values = {"data.random_symbols": 0, "data.corpus": str(corpus), "data.vocabulary": 300}
-    whole = load_text(config_of(values).data, tmp_path)
-    rows = load_text(config_of(values | {"data.documents": "rows"}).data, tmp_path)
+    whole = load_text(config_of(values), tmp_path)
+    rows = load_text(config_of(values | {"data.documents": "rows"}), tmp_path)
     eos = whole.ids.eos
     assert int((whole.streams["train"] == eos).sum()) == 1
     assert int((rows.streams["train"] == eos).sum()) == pytest.approx(160, abs=2)
     few = load_text(
-        config_of(values | {"data.documents": "rows", "data.train_rows": 10, "data.eval_rows": 5}).data, tmp_path
+        config_of(values | {"data.documents": "rows", "data.train_rows": 10, "data.eval_rows": 5}), tmp_path
     )
     assert [int((few.streams[part] == eos).sum()) for part in ("train", "validation", "test")] == [10, 5, 5]
     ids = rows.ids

@@ -151,6 +151,14 @@ def test_losses_are_those_of_the_library() -> None:
     torch.testing.assert_close(losses.sum() / counted.sum(), theirs)
 
 
+def test_flex_attention_is_refused_where_it_cannot_train() -> None:
+    model = model_of()
+    model.flex = "flex"
+    tokens = tokens_of(2, LENGTH)
+    with pytest.raises(HeatsError, match=r"model\.attention: FlexAttention can't train on a CPU"):
+        body_logits(model, written(tokens, split_of(tokens)), LENGTH)
+
+
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_answers_alike() -> None:
     model = model_of({"model.position": "rope"})
@@ -209,5 +217,9 @@ def test_it_starts_from_pretrained_weights(tmp_path: Path) -> None:
     assert model.lm_head.weight is table
     tokens = tokens_of(2, LENGTH)
     assert bool((token_losses(model, written(tokens, split_of(tokens)), LENGTH)[0] >= 0).all())
-    with pytest.raises(HeatsError, match="no pretrained model `nowhere`"):
+    new_model(gpt2_config("nano", tokenizer, positions=12)).save_pretrained(tmp_path / "short")
+    with pytest.raises(HeatsError, match="a block of 12 tokens and BOS are more than the 12 positions"):
+        model_of({"model.pretrained": str(tmp_path / "short")})
+    assert model_of({"model.pretrained": str(tmp_path / "short"), "model.position": "rope"}) is not None
+    with pytest.raises(HeatsError, match=r"model\.pretrained: the pretrained model `nowhere` is not"):
         model_of({"model.pretrained": "nowhere"})

@@ -15,6 +15,8 @@ from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths
 from engine.study.conclude import identical
 from engine.tasks.conditional.task import Conditional
+from engine.tasks.text.corpus import load_corpus
+from engine.tasks.text.tokenizer import own_tokenizer, read_tokenizer
 from engine.train.loader import IndexLoader
 from engine.train.task import StepContext
 from tests.engine.tasks.conditional.made import config_of, make_run, model_of, train_run, trained
@@ -127,6 +129,45 @@ def test_a_run_starts_from_another_ones_weights(store_root: Path) -> None:
     with torch.no_grad():
         found = task.evaluate(model.eval(), "val", CPU)["loss"]
     assert found == pytest.approx(min(series(source, "val/loss")), abs=1e-6)
+
+
+def test_what_weights_start_from_brings_its_tokenizer(tmp_path: Path) -> None:
+    """Two texts have tokenizers of one size and other tokens: the weights would fit, and mean nothing."""
+    for name, word in (("first", "river"), ("second", "mountain")):
+        (tmp_path / f"{name}.txt").write_text("".join(f"The {word} {number * 7} is near.\n" for number in range(300)))
+    text = {"data.random_symbols": 0, "data.vocabulary": 300, "train.num_epochs": 0.05}
+    of = {name: text | {"data.corpus": str(tmp_path / f"{name}.txt")} for name in ("first", "second")}
+    source = trained(tmp_path / "runs", of["first"])
+    (tmp_path / "first.txt").unlink()
+    values = of["second"] | {"model.from_run": source.id}
+    run = make_run(tmp_path / "runs", values)
+    _, task = train_run(run, values)
+    theirs, kept = read_tokenizer(source.model), read_tokenizer(run.model)
+    assert theirs is not None
+    assert kept is not None
+    assert kept.digest == theirs.digest
+    assert torch.equal(task.text.symbols(), torch.arange(4, 300))
+    own = own_tokenizer(load_corpus(str(tmp_path / "second.txt")), 300, tmp_path / "cache")
+    assert own.digest != theirs.digest
+    tokens = task.text.streams["validation"].tolist()
+    assert "The mountain" in theirs.decode(tokens)
+    assert "The mountain" not in own.decode(tokens)
+
+
+def test_a_held_out_part_that_is_too_small_is_found_before_training() -> None:
+    with pytest.raises(HeatsError, match="the validation part of the text has 5 tokens, less than one block of 12"):
+        Conditional(config_of({"data.random_tokens": 50})).build_data()
+
+
+def test_floors_are_of_the_tokens_that_count(store_root: Path) -> None:
+    figures = {}
+    for ends in (True, False):
+        values = {"data.random_rows": 4, "evaluation.modes": [0, 1], "evaluation.score_ends": ends}
+        task = Conditional(config_of(values))
+        with torch.no_grad():
+            figures[ends] = task.evaluate(task.build_model().eval(), "val", CPU)
+    # Every symbol is as frequent as another, and an end more frequent than any of them.
+    assert figures[False]["mode0_unigram_perplexity"] > figures[True]["mode0_unigram_perplexity"]
 
 
 def test_a_mode_that_there_isnt_is_refused() -> None:
