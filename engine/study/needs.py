@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.config.options import nearest
-from engine.config.resolve import flatten
+from engine.config.resolve import flatten, resolve
 from engine.errors import HeatsError
 from engine.store.paths import Store
 from engine.study.spec import Study, read_study
@@ -175,11 +175,19 @@ def _alike(study: Study, need: Need, arm: Arm, states: list[CellState]) -> list[
     values = {**flatten(study.spec.base), **arm.values}
     if need.alike not in values:
         raise HeatsError(f"the arm {arm.name} says no `{need.alike}`", place=place, remedy="give it one")
-    wanted = values[need.alike]
+    wanted = _as_read(states, need.alike, values[need.alike])
     found = [state for state in states if flatten(state.cell.config.model_dump())[need.alike] == wanted]
     if states and not found:
         raise HeatsError(f"no arm of the study {need.study} has {need.alike} = {wanted}", place=place)
     return found
+
+
+def _as_read(states: list[CellState], key: str, value: Any) -> Any:
+    """A value of a study file as a config has it: YAML takes 1e-3 for text."""
+    try:
+        return flatten(resolve(type(states[0].cell.config), {key: value}).model_dump())[key] if states else value
+    except HeatsError:  # it doesn't go with the defaults of other options
+        return value
 
 
 def _value(need: Need, state: CellState) -> Any:

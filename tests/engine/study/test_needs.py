@@ -83,6 +83,16 @@ def test_best_of_the_arms_that_are_alike(store: Store, tmp_path: Path) -> None:
         find_needed(store, study)
 
 
+def test_numbers_are_alike_however_they_are_written(store: Store, tmp_path: Path) -> None:
+    rates = {"rare": {"optim.weight_decay": 0.001}, "often": {"optim.weight_decay": 0.01}}
+    write_study(tmp_path, "rates", arms=rates, hypothesis=None, metric="val/loss", seeds=[0], base={"optim.lr": 0.5})
+    study = write_study(
+        tmp_path, "wants", arms={"rare": {"optim.weight_decay": "1e-3"}}, hypothesis=None, metric="val/loss",
+        seeds=[0], needs={"optim.lr": "rates#best@optim.weight_decay"},
+    )  # fmt: skip
+    assert {state.standing for state in find_cells(store, study)} == {"waiting"}
+
+
 def test_a_run_is_that_of_the_same_seed_where_there_is_one(store: Store, source: Study, tmp_path: Path) -> None:
     runs = train(store, source, {"slow": 2.0, "fast": 1.0})
     study = needing(tmp_path, data__folder="rates#run")
