@@ -13,17 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.config.resolve import config_hash, dump_yaml, resolve
+from engine.config.resolve import resolve
 from engine.config.sections import ClipSection, Section, TaskConfig
-from engine.store.checkpoints import Checkpoint, choose
-from engine.store.create import claim_attempt, create_run, write_launch
-from engine.store.paths import RunPaths, create_store
-from engine.store.records import LaunchRecord
-from engine.train.control import Control
-from engine.train.events import EventLog
-from engine.train.loop import Outcome, train
-from engine.train.recorder import Recorder
+from engine.store.paths import RunPaths
+from engine.train.loop import Outcome
 from engine.train.task import Batch, BatchKey, LossTerms, StepContext, Task
+from tests.engine.train.attempts import run_of, train_here
 
 SAMPLES = 48
 
@@ -197,10 +192,7 @@ BASE: dict[str, Any] = {
 
 def make_run(root: Path, values: dict[str, Any] | None = None) -> RunPaths:
     """A run's folder for the toy, without an attempt."""
-    config = resolve(ToyConfig, BASE | (values or {}))
-    return create_run(
-        create_store(root), task="toy", slug="toy", config_yaml=dump_yaml(config), config_hash=config_hash(config)
-    )
+    return run_of(root, "toy", resolve(ToyConfig, BASE | (values or {})), "toy")
 
 
 def train_toy(
@@ -214,21 +206,9 @@ def train_toy(
     reset_scaler: bool = False,
 ) -> tuple[Outcome, ToyTask]:
     """One attempt in this process; later ones resume."""
-    config = resolve(ToyConfig, BASE | (values or {}))
-    chosen: Checkpoint | None = choose(run, wanted if from_step is None else str(from_step)).checkpoint
-    attempt = claim_attempt(run)
-    start = chosen.step if chosen else None
-    folder = chosen.folder.name if chosen else None
-    record = LaunchRecord(attempt.number, 0.0, "", resumed_from_step=start, resumed_from_checkpoint=folder)
-    write_launch(attempt, record)
-    task = ToyTask(config)
-    recorder = Recorder(run, attempt, config, Control(run, attempt.number, stop_at), EventLog(attempt.events), start)
-    try:
-        outcome = train(
-            config, task, recorder, resume_from=chosen, accept_settings=accept_settings, reset_scaler=reset_scaler
-        )
-    except BaseException as error:
-        recorder.end("failed", recorder.last_step or 0, error=str(error))
-        raise
-    recorder.end(outcome.word, outcome.step)
+    task = ToyTask(resolve(ToyConfig, BASE | (values or {})))
+    outcome = train_here(
+        run, task, wanted=wanted if from_step is None else str(from_step), stop_at=stop_at,
+        accept_settings=accept_settings, reset_scaler=reset_scaler,
+    )  # fmt: skip
     return outcome, task

@@ -8,21 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.config.resolve import config_hash, dump_yaml, resolve
-from engine.store.checkpoints import choose
-from engine.store.create import claim_attempt, create_run, write_launch
-from engine.store.paths import RunPaths, create_store
-from engine.store.records import LaunchRecord
+from engine.config.resolve import resolve
+from engine.store.paths import RunPaths
 from engine.tasks.conditional.config import Config
 from engine.tasks.conditional.layout import Ids
 from engine.tasks.conditional.model import build_model
 from engine.tasks.conditional.sampling import Split, SplitRules, split
 from engine.tasks.conditional.task import Conditional
 from engine.tasks.conditional.text import Symbols
-from engine.train.control import Control
-from engine.train.events import EventLog
-from engine.train.loop import Outcome, train
-from engine.train.recorder import Recorder
+from engine.train.loop import Outcome
+from tests.engine.train.attempts import run_of, train_here
 
 SYMBOLS = Symbols(8)
 IDS = Ids.of(SYMBOLS)
@@ -75,30 +70,15 @@ def split_of(tokens: Tensor, rules: SplitRules | None = None, seed: int = 0) -> 
 def make_run(root: Path, values: dict[str, Any] | None = None) -> RunPaths:
     """A run's folder without an attempt."""
     config = config_of(values)
-    return create_run(
-        create_store(root), task="conditional", slug=config.slug(), config_yaml=dump_yaml(config),
-        config_hash=config_hash(config),
-    )  # fmt: skip
+    return run_of(root, "conditional", config, config.slug())
 
 
 def train_run(
     run: RunPaths, values: dict[str, Any] | None = None, *, stop_at: int | None = None
 ) -> tuple[Outcome, Conditional]:
     """One attempt in this process; later ones resume."""
-    config = config_of(values)
-    chosen = choose(run).checkpoint
-    attempt = claim_attempt(run)
-    start = chosen.step if chosen else None
-    folder = chosen.folder.name if chosen else None
-    write_launch(
-        attempt, LaunchRecord(attempt.number, 0.0, "", resumed_from_step=start, resumed_from_checkpoint=folder)
-    )
-    task = Conditional(config)
-    task.store, task.folder = run.folder.parent, run.folder
-    recorder = Recorder(run, attempt, config, Control(run, attempt.number, stop_at), EventLog(attempt.events), start)
-    outcome = train(config, task, recorder, resume_from=chosen)
-    recorder.end(outcome.word, outcome.step)
-    return outcome, task
+    task = Conditional(config_of(values))
+    return train_here(run, task, stop_at=stop_at), task
 
 
 def trained(root: Path, values: dict[str, Any] | None = None) -> RunPaths:
