@@ -6,6 +6,8 @@ buffers, so that the optimizer has the ones and checkpoints have both.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +44,12 @@ class Lesson:
     """crd: (B, N) int64, the places of samples of other classes."""
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """The loss terms of a method, unweighted."""
 
+    @abstractmethod
     def forward(self, student: Outputs, lesson: Lesson) -> dict[str, Tensor]:
         """By name, each term of a batch: scalars."""
-        raise NotImplementedError
 
 
 class Logits(Method):
@@ -204,10 +206,14 @@ def build_method(config: Config, student: Network, teacher: Network | None, samp
     Raises:
         HeatsError: the method needs to know the teacher's network, and nobody has said which.
     """
-    simple = {
+    simple: dict[str, Callable[[Config], Method]] = {
         "logit": Logits, "logit_std": Logits, "dkd": Decoupled, "rkd": Relations,
     }  # fmt: skip
-    plain = {"attention_transfer": Attention, "similarity": Similarity, "nst": Selectivity}
+    plain: dict[str, Callable[[], Method]] = {
+        "attention_transfer": Attention,
+        "similarity": Similarity,
+        "nst": Selectivity,
+    }
     name = config.loss.method
     if name == "none":
         return None

@@ -27,7 +27,9 @@ def test_a_run_that_isnt_there(store_root: Path) -> None:
 
 def test_a_run_of_the_same_store_is_found_by_its_id(store_root: Path) -> None:
     teacher = made(store_root)
-    made(store_root, {"loss.method": "logit", "teacher.from_run": teacher.id})
+    values = {"loss.method": "logit", "teacher.from_run": teacher.id}
+    _, task = train_run(make_run(store_root, values), values)
+    assert task.state_dict()["teacher"] in [item.digests["model"] for item in scan(teacher)]
 
 
 def test_a_run_of_another_task(store_root: Path) -> None:
