@@ -65,7 +65,7 @@ def evaluate_checkpoint(
         raise HeatsError("its run.json is missing or damaged", place=run.id)
     config = training_config(run)
     if overrides:
-        changed = apply_overrides(config, overrides, place="--set")
+        changed = apply_overrides(config, overrides)
         assert isinstance(changed, TaskConfig), "options change no class"
         config = changed
     chosen = choose(run, wanted, config.evaluation.best_mode).checkpoint

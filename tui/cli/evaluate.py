@@ -8,12 +8,11 @@ import typer
 
 from engine.errors import HeatsError
 from engine.store.files import decode_number
-from engine.store.paths import program
 from tui import format as form
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.table import Cell, Column, render
-from tui.cli.terminal import hint, print_json, safe
-from tui.cli.torch_tool import check_checkpoint, run_tool
+from tui.cli.terminal import print_json, safe
+from tui.cli.torch_tool import Checkpoint, load_and
 
 
 def command(
@@ -22,7 +21,7 @@ def command(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Options to evaluate with instead of the run's own."),
     ] = None,
-    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="best, latest or a step.")] = "best",
+    checkpoint: Checkpoint = "best",
     split: Annotated[Literal["val", "test"], typer.Option("--split", help="On which data.")] = "val",
     modes: Annotated[
         str | None,
@@ -36,14 +35,12 @@ def command(
     With other options than it was trained with, too: heats evaluate RUN ablation.kind=delete
     """
     found = the_run(run, runs_dir)
-    check_checkpoint(checkpoint)
-    words = [*program("engine.tools.evaluate"), str(found.folder), "--checkpoint", checkpoint, "--split", split]
+    words = ["--split", split]
     if modes is not None:
         words += ["--modes", *_numbers(modes)]
     for option in options or []:
         words += ["--set", option]
-    hint(f"evaluating {found.id} ...")
-    result = run_tool(words, found.id, "the evaluation", _fits)
+    result = load_and("evaluating", "the evaluation", "evaluate", found, checkpoint, words, _fits)
     if as_json:
         print_json(result)
         return

@@ -8,19 +8,19 @@ from typing import Annotated, Any, Literal
 import typer
 
 from engine.store.files import decode_number
-from engine.store.paths import RunPaths, program
+from engine.store.paths import RunPaths
 from tui import format as form
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.table import Cell, Column, render
-from tui.cli.terminal import colour_works, columns, glyphs, hint, is_terminal, print_json, safe
-from tui.cli.torch_tool import check_checkpoint, run_tool
+from tui.cli.terminal import colour_works, columns, glyphs, is_terminal, print_json, safe
+from tui.cli.torch_tool import Checkpoint, load_and
 
 _MOST_ROWS = 48
 
 
 def command(
     run: RunName,
-    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="best, latest or a step.")] = "best",
+    checkpoint: Checkpoint = "best",
     split: Annotated[Literal["val", "test"], typer.Option("--split", help="On which data.")] = "val",
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=1, help="Take attributions of so many samples of each class.")
@@ -36,11 +36,8 @@ def command(
     Pictures go into the run's folder (pictures/explain), into its TensorBoard, and onto the terminal.
     """
     found = the_run(run, runs_dir)
-    check_checkpoint(checkpoint)
-    words = [*program("engine.tools.explain"), str(found.folder), "--checkpoint", checkpoint, "--split", split]
-    hint(f"explaining {found.id} ...")
-    words += ["--limit", str(limit), "--pictures", str(pictures)]
-    result = run_tool(words, found.id, "the explanation", _fits)
+    words = ["--split", split, "--limit", str(limit), "--pictures", str(pictures)]
+    result = load_and("explaining", "the explanation", "explain", found, checkpoint, words, _fits)
     if as_json:
         print_json(result)
         return

@@ -8,12 +8,11 @@ import typer
 
 from engine.errors import HeatsError
 from engine.store.files import decode_number
-from engine.store.paths import program
 from tui import format as form
 from tui.cli.options import AsJson, RunName, RunsDir, the_run
 from tui.cli.table import Cell, Column, render
-from tui.cli.terminal import hint, print_json, safe
-from tui.cli.torch_tool import check_checkpoint, run_tool
+from tui.cli.terminal import print_json, safe
+from tui.cli.torch_tool import Checkpoint, load_and
 
 _FIGURES = ("mean", "deviation", "rms", "lowest", "highest", "zero_share")
 
@@ -29,7 +28,7 @@ def command(
         Literal["train", "val"], typer.Option("--on", help="Send training batches through, or the evaluation.")
     ] = "train",
     batches: Annotated[int, typer.Option("--batches", metavar="N", min=1, help="How many training batches.")] = 4,
-    checkpoint: Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="best, latest or a step.")] = "best",
+    checkpoint: Checkpoint = "best",
     modules: Annotated[bool, typer.Option("--modules", help="Only list the modules that can be hooked.")] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
@@ -39,17 +38,16 @@ def command(
     The run itself is not touched: its checkpoint is loaded in a process of its own.
     """
     found = the_run(run, runs_dir)
-    check_checkpoint(checkpoint)
     if gradients and on == "val":
         raise HeatsError(
             "an evaluation has no gradients", place="--gradients", remedy="leave it out, or use --on train"
         )
-    words = [*program("engine.tools.hooks"), str(found.folder), "--checkpoint", checkpoint, "--on", on]
-    words += ["--batches", str(batches), *(["--gradients"] if gradients else []), *(["--list"] if modules else [])]
+    words = ["--on", on, "--batches", str(batches)]
+    words += [*(["--gradients"] if gradients else []), *(["--list"] if modules else [])]
     for pattern in module or []:
         words += ["--module", pattern]
-    hint(f"loading the model of {found.id} ...")
-    result = run_tool(words, found.id, "the look into the model", _fits)
+    what = "the look into the model"
+    result = load_and("loading the model of", what, "hooks", found, checkpoint, words, _fits)
     if as_json:
         print_json(result)
         return

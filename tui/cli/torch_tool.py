@@ -5,20 +5,48 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from engine.errors import HeatsError, MachineError
+from engine.store.paths import RunPaths, program
 from engine.store.status import signal_name
+from tui.cli.terminal import hint
+
+Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="WHICH", help="best, latest or a step.")]
 
 
-def check_checkpoint(word: str) -> None:
-    """Refuse what names no checkpoint.
+def load_and(
+    doing: str,
+    what: str,
+    tool: str,
+    run: RunPaths,
+    checkpoint: str,
+    words: list[str],
+    fits: Callable[[dict[str, Any]], bool],
+) -> dict[str, Any]:
+    """What one of `engine.tools` finds out with a checkpoint of a run.
+
+    Args:
+        doing, what: for sentences ("evaluating", "the evaluation").
+        tool: the module's name.
+        run: whose checkpoint.
+        checkpoint: which, as a person says it.
+        words: further words for the tool.
+        fits: see `run_tool`.
 
     Raises:
-        HeatsError: it is neither best nor latest nor a step.
+        HeatsError: the checkpoint is neither best nor latest nor a step.
+        MachineError, typer.Exit: see `run_tool`.
     """
+    _check_checkpoint(checkpoint)
+    hint(f"{doing} {run.id} ...")
+    command = [*program(f"engine.tools.{tool}"), str(run.folder), "--checkpoint", checkpoint, *words]
+    return run_tool(command, run.id, what, fits)
+
+
+def _check_checkpoint(word: str) -> None:
     if word not in ("best", "latest") and not word.isdecimal():
         raise HeatsError(f"`{word}` is no checkpoint", place="--checkpoint", remedy="give best, latest or a step")
 
