@@ -144,3 +144,8 @@ def flip_bit(path: Path, position: int, bit: int = 0) -> None:
 def fields(record: Any) -> dict[str, Any]:
     """A record as it stands in its file."""
     return json.loads(json.dumps(asdict(record)))  # type: ignore[no-any-return]
+
+
+def write_measured(run: RunPaths, metrics: dict[int, float | None]) -> None:
+    for step, metric in metrics.items():
+        write_checkpoint(run, step, metric=metric)
