@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.errors import HeatsError
 from engine.launch import actions, slots
 from engine.launch import queue as launch_queue
 from engine.launch.scripts import refuse_missing_program
 from engine.store import host, lock, queue
-from engine.store.files import read_json, write_atomic, write_json
 from engine.store.paths import RunPaths, Store, create_store, open_store
 from engine.store.records import read_launch, read_run
 from engine.store.status import State
 from engine.store.submission import alone_on_all_hosts, has_submissions
-from engine.study.cells import CellState, find_cells, is_interrupted, study_folder
+from engine.study.begun import Where, begun_in, forget, is_pending, pending, remember, where_of
+from engine.study.cells import CellState, find_cells, is_interrupted
 from engine.study.expand import Cell, check
-from engine.study.halt import PENDING, halt_if_in_vain
+from engine.study.halt import halt_if_in_vain
 from engine.study.needs import order_of
-from engine.study.spec import Study, read_study
+from engine.study.spec import Study
 from engine.study.trials import new_trials, prune
-
-_SNAPSHOT = "study.yaml"
-
-
-@dataclass(frozen=True)
-class Where:
-    """On which backend a study trains, and what each job asks for there."""
-
-    backend: str = "local"
-    profile: str | None = None
-
-
-HERE = Where()
 
 
 @dataclass(frozen=True)
@@ -116,7 +100,7 @@ def begin(
         launch_queue.open_queue(store)
         over = False
         for item, states in looks:
-            _remember(store, item, where)
+            remember(store, item, where)
             redone = redo if item.file == study.file else ()
             made = _queue_up(store, item, states, redone, command, asked=True, where=where)
             over = over or (not made and is_over(store, item, states))
@@ -148,30 +132,6 @@ def _at_the_queue(store: Store, *, everywhere: bool = False) -> Iterator[None]:
             yield
 
 
-def _remember(store: Store, study: Study, where: Where = HERE) -> None:
-    """The study file as run, and a note for whoever advances the queue."""
-    folder = study_folder(store, study)
-    folder.mkdir(parents=True, exist_ok=True)
-    if study.file.exists():
-        write_atomic(folder / _SNAPSHOT, study.file.read_bytes())
-    # Whoever goes on with it later works elsewhere; commands of the user's own work where the study was begun.
-    note: dict[str, Any] = {
-        "schema": 1, "file": str(study.file.absolute()), "preset": study.preset, "folder": os.getcwd(),
-    }  # fmt: skip
-    if where != HERE:
-        note |= {"backend": where.backend, "profile": where.profile, "begun": time.time()}
-    write_json(folder / PENDING, note)
-
-
-def where_of(store: Store, study: Study) -> Where:
-    """On which backend a study that was begun trains."""
-    note = read_json(study_folder(store, study) / PENDING) or {}
-    profile = note.get("profile")
-    if note.get("backend") != "slurm" or not (profile is None or isinstance(profile, str)):
-        return HERE
-    return Where("slurm", profile)
-
-
 def _top_up(store: Store, study: Study) -> None:
     """Queue what can be trained now of a study that was begun.
 
@@ -180,13 +140,11 @@ def _top_up(store: Store, study: Study) -> None:
         MachineError: the store can't be written.
     """
     with _at_the_queue(store):
-        if not _is_pending(store, study):  # it was stopped while we waited
+        if not is_pending(store, study):  # it was stopped while we waited
             return
         where, states = where_of(store, study), find_cells(store, study)
-        if where.backend == "slurm":
-            note = read_json(study_folder(store, study) / PENDING) or {}
-            if halt_if_in_vain(store, study, states, note):
-                return
+        if where.backend == "slurm" and halt_if_in_vain(store, study, states):
+            return
         _queue_up(store, study, states, (), (), asked=False, where=where)
 
 
@@ -301,15 +259,9 @@ def is_over(store: Store, study: Study, states: Sequence[CellState]) -> bool:
 def _make(store: Store, study: Study, cell: Cell, command: tuple[str, ...]) -> RunPaths:
     request = actions.LaunchRequest(
         study.spec.task, {}, name=f"{cell.arm} {cell.seed}", study=study.label, arm=cell.arm, command=command,
-        folder=_begun_in(store, study),
+        folder=begun_in(store, study),
     )  # fmt: skip
     return actions.make_run(store, request, cell.config)
-
-
-def _begun_in(store: Store, study: Study) -> Path | None:
-    """The folder that this machine's person was in who began the study; None where nobody knows."""
-    folder = (read_json(study_folder(store, study) / PENDING) or {}).get("folder")
-    return Path(folder) if isinstance(folder, str) else None
 
 
 def _enqueue(study: Study, run: RunPaths) -> None:
@@ -322,18 +274,6 @@ def _enqueue(study: Study, run: RunPaths) -> None:
 
 def _prunes(study: Study) -> bool:
     return study.spec.search is not None and study.spec.search.prune != "none"
-
-
-def pending(store: Store) -> list[Study]:
-    """The studies that somebody began and that aren't over; one whose file has gone or is wrong is left out."""
-    found = []
-    for path in sorted((store.root / ".studies").glob(f"*/{PENDING}")):
-        note = read_json(path) or {}
-        file, preset = note.get("file"), note.get("preset")
-        if isinstance(file, str) and (preset is None or isinstance(preset, str)):
-            with contextlib.suppress(HeatsError):
-                found.append(read_study(Path(file), preset))
-    return found
 
 
 def advance(store: Store) -> None:
@@ -389,14 +329,10 @@ def _close(store: Store, study: Study) -> None:
     found = look(store, study)
     write(store, found)
     with queue.alone(store) as held:  # of two who see the end, one records it
-        if held and _is_pending(store, study):
+        if held and is_pending(store, study):
             if study.spec.hypothesis:
                 record(store, found)
-            (study_folder(store, study) / PENDING).unlink(missing_ok=True)
-
-
-def _is_pending(store: Store, study: Study) -> bool:
-    return (study_folder(store, study) / PENDING).exists()
+            forget(store, study)
 
 
 def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[RunPaths], list[RunPaths]]:
@@ -406,7 +342,7 @@ def stop_study(store: Store, study: Study, *, now: bool = False) -> tuple[list[R
         HeatsError: somebody else has kept the queue for long, or the study file has a mistake.
         MachineError: the store can't be written.
     """
-    (study_folder(store, study) / PENDING).unlink(missing_ok=True)
+    forget(store, study)
     with _at_the_queue(store):
         return _stop(store, study, now)
 

@@ -160,7 +160,7 @@ def legend(states: Sequence[CellState]) -> str:
 def held_up(store: Store, label: str) -> list[str]:
     """Why what waits of a study starts only once a person does something; nothing where it goes on by itself."""
     from engine.launch import queue
-    from engine.study.halt import why_halted
+    from engine.study.begun import why_halted
 
     found = [item.why for item in queue.waiting(store) if item.study == label and item.for_person]
     return list(dict.fromkeys([*found, *filter(None, [why_halted(store, label)])]))

@@ -48,7 +48,8 @@ def command(
     anybody watches; the verdict and the report are written at the end. Interrupted runs go on from their checkpoints.
     """
     from engine.store.paths import default_root
-    from engine.study.run import Where, begin
+    from engine.study.begun import Where
+    from engine.study.run import begin
 
     check_backend(backend or "local", profile)
     found = the_study(study, preset)

@@ -122,9 +122,9 @@ def test_a_run_that_gets_no_further_is_left_to_a_person(store: Store, study: Stu
         add_attempt(run, resumed_from_step=0)
     launch_queue.resume(store)
     launch_queue.pause(store)
-    from engine.study.run import _remember
+    from engine.study.begun import remember
 
-    _remember(store, study)
+    remember(store, study)
     advance(store)
     assert standings(store, study) == {"small/0": "stopped", "large/0": "queued"}
     begin(store.root, study)

@@ -24,8 +24,9 @@ from engine.store.metrics import RunHistory
 from engine.store.paths import RunPaths, open_store
 from engine.store.records import read_exit, read_launch, write_launch
 from engine.store.status import State
+from engine.study.begun import Where, where_of
 from engine.study.cells import counts, find_cells
-from engine.study.run import Where, advance, begin, stop_study, where_of
+from engine.study.run import advance, begin, stop_study
 from engine.study.spec import Study
 from tests.engine.study.studies import write_study
 from tests.slurm_cluster import Cluster
@@ -340,7 +341,7 @@ def test_a_study_that_waits_is_stopped_by_one_scancel_and_goes_on_as_jobs_when_i
     assert cancelled() == 1
     wait_until(lambda: standings_of(store_root, study) == {"stopped": 4})
     advance(open_store(store_root))
-    assert cluster.jobs("pending") == {}, "what a person stopped stays so"
+    assert cluster.jobs("pending").keys() <= {filler}, "what a person stopped stays so"
     again = begin(store_root, study, redo=["stopped"], where=Where("slurm", "small"))
     assert len(again.queued) == 4
     assert standings_of(store_root, study) == {"queued": 4}
