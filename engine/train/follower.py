@@ -14,7 +14,7 @@ from engine.train.control import Control
 from engine.train.figures import Row
 from engine.train.guard_policy import Decision, Finding
 from engine.train.recorder import Recorder
-from engine.train.saving import ShardedSaves
+from engine.train.sharded_saves import ShardedSaves
 from engine.train.state import TrainState
 from engine.train.watch import Watch
 

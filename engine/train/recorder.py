@@ -25,8 +25,9 @@ from engine.train.guard_policy import Decision, Finding
 from engine.train.hparams import shown_options
 from engine.train.metrics import MetricsWriter
 from engine.train.pace import Pace
+from engine.train.patience import Patience
 from engine.train.pictures import Picture
-from engine.train.saving import Notice, Patience, Saver
+from engine.train.saving import Notice, Saver
 from engine.train.state import TrainState
 from engine.train.watch import SAVE, Watch
 

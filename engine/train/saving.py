@@ -19,17 +19,15 @@ from engine.store import checkpoints as stored
 from engine.store import retention
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
-from engine.store.records import LaunchRecord
 from engine.train import checkpoint
 from engine.train.checkpoint import About, Contents, Pieces
 from engine.train.events import EventLog
-from engine.train.sharded import write_sharded
+from engine.train.patience import Patience
+from engine.train.sharded_saves import LAST, ShardedSaves
 from engine.train.staging import BufferSet, free_memory
 from engine.train.state import TrainState
 
 log = logging.getLogger("heats")
-LAST = ("final", "stop")
-"""Reasons for a save after which nothing of the training is left in memory."""
 _BESIDE = ("scheduled", "best", "request")
 _RETRY_SECONDS = 5.0
 _SETS = 2
@@ -45,78 +43,6 @@ class Notice:
     step: int
     facts: dict[str, Any] = field(default_factory=dict)
     cause: str = "disk"
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long whoever ends this process waits for its last checkpoint, and who that is."""
-
-    seconds: float
-    who: str
-
-    @classmethod
-    def of(cls, launch: LaunchRecord | None) -> Patience | None:
-        """The shorter one of the supervisor's and of the cluster's; None where nobody would wait, or nobody ends it."""
-        if launch is None:
-            return None
-        found = []
-        if launch.grace_seconds:
-            found.append(cls(launch.grace_seconds, "a stop waits {} s for the last one (HEATS_GRACE_SECONDS)"))
-        if launch.kill_wait:
-            found.append(cls(launch.kill_wait, "its cluster kills a job {} s after it has asked it to go (KillWait)"))
-        return min(found, key=lambda item: item.seconds, default=None)
-
-    def complaint(self, seconds: float) -> str | None:
-        """What to tell of a checkpoint that took so long to save; None where it was in time."""
-        if seconds <= self.seconds:
-            return None
-        return (
-            f"a checkpoint took {seconds:.0f} s to save, and {self.who.format(f'{self.seconds:.0f}')}: "
-            "it may be lost then, with the steps since the one before"
-        )
-
-
-class ShardedSaves:
-    """The part of saving sharded checkpoints that all ranks do alike.
-
-    Args:
-        run, attempt: whose checkpoints, and the number of the attempt.
-        flush: see `Saver`.
-        resumed_from_step: of which there is a checkpoint already.
-    """
-
-    def __init__(self, run: RunPaths, attempt: int, flush: Callable[[], None], resumed_from_step: int | None) -> None:
-        self.newest = resumed_from_step or None
-        self.wrote = False
-        """Whether the last call of `save` wrote anything."""
-        self.problem = ""
-        """Why it didn't, where it should have."""
-        self._run = run
-        self._attempt = attempt
-        self._flush = flush
-
-    def save(self, state: TrainState, settings: dict[str, Any], reason: str, metric: float | None) -> Path | None:
-        """Save a checkpoint together; its folder, or None where that has failed.
-
-        Raises:
-            MachineError: it is the run's last checkpoint.
-        """
-        emergency = reason == "emergency"
-        self.wrote, self.problem = False, ""
-        if self.newest == state.step and not emergency:
-            return self._run.checkpoints / stored.folder_name(state.step)
-        about = About(state.step, self._attempt, reason, settings, metric, emergency)
-        try:
-            folder = write_sharded(self._run, about, state, self._flush)
-        except MachineError as error:
-            if reason in LAST:
-                raise
-            self.problem = error.message
-            return None
-        self.wrote = True
-        if not emergency:
-            self.newest = state.step
-        return folder
 
 
 class Saver:
