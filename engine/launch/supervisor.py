@@ -9,7 +9,6 @@ for the trainer to go on.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -24,7 +23,7 @@ from engine.errors import HeatsError
 from engine.launch.evaluations import Evaluations
 from engine.launch.ladder import Ladder, Rung
 from engine.launch.notify import Notifier
-from engine.store import host, lock
+from engine.store import host, lock, orphans
 from engine.store.paths import AttemptPaths, RunPaths, program
 from engine.store.rank_words import heard
 from engine.store.records import Beat, ExitRecord, LaunchRecord, read_launch, write_beat, write_exit, write_launch
@@ -33,7 +32,6 @@ from engine.store.requests import read_stop, request_stop
 BEAT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _TIDY_SECONDS = 5.0
-_PR_SET_CHILD_SUBREAPER = 36
 _FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -103,7 +101,7 @@ class Supervisor:
             HeatsError: launch.json is missing or can't be written.
             OSError: the trainer's program can't be started.
         """
-        _become_subreaper()
+        orphans.adopt()
         self._catch_signals()
         launch = read_launch(self.attempt.launch)
         if launch is None:
@@ -257,7 +255,7 @@ class Supervisor:
                 if late or pid not in sent:
                     _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
                     sent.add(pid)
-            _reap_orphans()
+            orphans.reap()
             time.sleep(0.02)
 
     def _below(self) -> list[int]:
@@ -303,7 +301,7 @@ class Supervisor:
         assert self.trainer is not None
         code = self.trainer.poll()
         if code is None:
-            _reap_orphans(self.trainer.pid)
+            orphans.reap(self.trainer.pid)
         return code
 
     def beat(self) -> None:
@@ -368,11 +366,6 @@ def _advance_queue(store: Path) -> None:
         )  # fmt: skip
 
 
-def _become_subreaper() -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def trainer_environment(run_id: str, attempt: int, launch: LaunchRecord) -> dict[str, str]:
     """The variables that an attempt's trainer is given."""
     environment = dict(os.environ) | {name: str(value) for name, value in launch.environment.items()}
@@ -393,16 +386,6 @@ def trainer_environment(run_id: str, attempt: int, launch: LaunchRecord) -> dict
 def _signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-
-
-def _reap_orphans(trainer_pid: int | None = None) -> None:
-    """Reap processes that came to us when their parents ended; the trainer itself is left to its Popen."""
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None or ended.si_pid == trainer_pid:
-                return
-            os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 if __name__ == "__main__":

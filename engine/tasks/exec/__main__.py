@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import resource
 import select
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import HeatsError
-from engine.store import host
+from engine.store import host, orphans
 from engine.store.paths import AttemptPaths, RunPaths
 from engine.store.records import LaunchRecord, read_launch
 from engine.store.requests import read_stop
@@ -34,7 +33,6 @@ from engine.train.events import EventLog
 
 _LOOK_SECONDS = 0.25
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
-_PR_SET_CHILD_SUBREAPER = 36
 _PREEMPTING = (signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -114,12 +112,12 @@ class Attempt:
             print(f"heats: {said}", file=sys.stderr)
             self.events.write("failed", None, error=said)
             return 1
-        _become_subreaper()  # a stop that ends a shell must still find what the shell had started
+        orphans.adopt()  # a stop that ends a shell must still find what the shell had started
         self._say_training(child.pid)
         while (code := child.poll()) is None:
             self._pass_on(child.pid)
             self._look(self._below)
-            _reap(child.pid)
+            orphans.reap(child.pid)
             self.signals.wait(_LOOK_SECONDS)
         self._wait_for_rest()
         self._look(list, last=True)
@@ -198,7 +196,7 @@ class Attempt:
 
     def _orphans(self) -> list[int]:
         """What is left of the command's processes: they became this one's children when their parents ended."""
-        _reap()
+        orphans.reap()
         return [pid for pid in host.descendants(os.getpid()) if host.process_state(pid, None) == "alive"]
 
     def _end(self, code: int) -> int:
@@ -245,20 +243,6 @@ def catches(pid: int, number: int) -> bool:
             if line.startswith("SigCgt:"):
                 return bool(int(line.split()[1], 16) >> (number - 1) & 1)
     return True
-
-
-def _become_subreaper() -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _reap(but: int | None = None) -> None:
-    """Reap processes that came to us when their parents ended; the command itself is left to its Popen."""
-    with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-            if ended.si_pid == but:
-                return
-            os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def _die_of(number: int) -> None:
