@@ -123,10 +123,21 @@ def test_lines_across_chunk_borders_are_whole(tmp_path: Path, monkeypatch: pytes
     assert [record["step"] for record in JsonLinesTail(path).read()] == list(range(200))
 
 
-def test_a_line_longer_than_a_chunk_is_damage_and_what_follows_is_read(
+def test_a_line_longer_than_a_chunk_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_CHUNK_BYTES", 64)
+    path = tmp_path / "metrics.jsonl"
+    figures = {f"metric_{number}": 0.5 for number in range(50)}
+    path.write_text("".join(json.dumps({"step": step, **figures}) + "\n" for step in range(3)))
+    tail = JsonLinesTail(path)
+    assert list(tail.read()) == [{"step": step, **figures} for step in range(3)]
+    assert tail.damaged == 0
+
+
+def test_a_line_longer_than_any_of_ours_is_damage_and_what_follows_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics, "_CHUNK_BYTES", 64)
+    monkeypatch.setattr(metrics, "_LONGEST_LINE", 128)
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n' + b"x" * 300 + b'\n{"step": 2}\n')
     tail = JsonLinesTail(path)

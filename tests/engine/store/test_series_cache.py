@@ -39,13 +39,13 @@ def cached(run: RunPaths) -> RunHistory:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes are parsed from now on."""
     sizes: list[int] = []
-    original = JsonLinesTail._parse
+    original = JsonLinesTail.parse
 
     def count(self: JsonLinesTail, block: bytes) -> list[dict[str, object]]:
         sizes.append(len(block))
         return original(self, block)
 
-    monkeypatch.setattr(JsonLinesTail, "_parse", count)
+    monkeypatch.setattr(JsonLinesTail, "parse", count)
     return sizes
 
 
