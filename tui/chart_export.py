@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from engine.errors import MachineError
+from engine.late import np
 from engine.store.buckets import Floats, Integers
 from tui.widgets import scale
 from tui.widgets.scale import Axis, Domain

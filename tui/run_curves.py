@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from engine.late import np
 from engine.store.buckets import Curve, Floats, curve
 from tui.widgets.plot import Line
 from tui.widgets.scale import Axis

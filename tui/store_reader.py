@@ -9,8 +9,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-import numpy as np
-
+from engine.late import np
 from engine.store.buckets import Buckets, Curve, GrowingCurve
 from engine.store.elapsed import training_time
 from engine.store.logs import LogFile

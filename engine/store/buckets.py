@@ -1,19 +1,25 @@
 """Curves reduced to what a screen can show: the least and greatest value in each bucket, so that no spike is lost.
 
-Needs numpy and nothing else. Striding loses every one-step spike; the minimum and maximum of each bucket keep all.
+Needs numpy and nothing else, and that only once there is a curve. Striding loses every one-step spike; the minimum and
+maximum of each bucket keep all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from engine.late import np
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+    _Arrays = tuple[Floats, Floats, NDArray[np.bool_]]
+else:
+    Floats = Integers = Any
 
 FACTOR = 16
 PYRAMID_FROM = 200_000
@@ -199,9 +205,6 @@ def _reduced(
     finite_levels = [_base(values), *levels] if not levels else [None, *levels]
     low, high, broken = _reduce(values, finite_levels, 0, begins, ends)
     return Buckets(low, high, broken)
-
-
-_Arrays = tuple[Floats, Floats, NDArray[np.bool_]]
 
 
 def _base(values: Floats) -> _Arrays:

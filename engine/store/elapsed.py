@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from engine.late import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 _PAUSE_SECONDS = 60.0
 _PAUSE_FACTOR = 50

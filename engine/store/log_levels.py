@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from engine.late import np
 from engine.store.logs import LogFile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _BLOCK_LINES = 1000
 

@@ -10,9 +10,13 @@ import os
 import re
 from bisect import bisect_right
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from engine.late import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 _CHUNK_BYTES = 1 << 22
 _LINE_BYTES = 1 << 16

@@ -29,8 +29,9 @@ class Terminal:
         self.sent = self.folder / "sent"
         self.sent.touch()
         words = " ".join(f"{name}={shlex.quote(value)}" for name, value in (env or {}).items())
-        # It waits for a line, so that the first byte it sends is counted and the clock starts with it.
-        shell = f"read _; exec env {words} LANG=C.UTF-8 {shlex.join(command)}"
+        # It waits for a line, so that the first byte it sends is counted and the clock starts with it. As at a user's,
+        # compiled modules are kept.
+        shell = f"read _; exec env -u PYTHONDONTWRITEBYTECODE {words} LANG=C.UTF-8 {shlex.join(command)}"
         self._tmux("new-session", "-d", "-x", str(columns), "-y", str(rows), "-s", "main", "sh", "-c", shell)
         self._tmux("pipe-pane", "-t", "main", "-O", f"cat >> {shlex.quote(str(self.sent))}")
         time.sleep(0.3)

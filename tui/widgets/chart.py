@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -17,6 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from engine.late import np
 from tui import format
 from tui.widgets import raster, scale
 from tui.widgets.changes import changed_regions
@@ -24,6 +23,9 @@ from tui.widgets.chart_signs import broken_columns, carried, overlay, place_labe
 from tui.widgets.plot import Line, Look, Plot, Window, letter_of
 from tui.widgets.raster import Cells
 from tui.widgets.scale import Domain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Chart", "Line", "Look", "Window"]
 

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-import numpy as np
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
@@ -16,6 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from engine.late import np
 from tui.widgets.lines import Lines, MarkedLines, Numbers, TextLines, find_all
 
 __all__ = ["Lines", "LogView", "TextLines"]
@@ -23,6 +23,8 @@ __all__ = ["Lines", "LogView", "TextLines"]
 _KEPT_STRIPS = 2000
 Place = tuple[int, int]
 """A row: the line, and which of its wrapped rows."""
+
+_NONE: Numbers = ()  # type: ignore[assignment]  # an array would need numpy before the first paint
 
 
 class LogView(Widget, can_focus=True):
@@ -69,7 +71,7 @@ class LogView(Widget, can_focus=True):
         self.kind_of = kind_of
         """How a line looks by its text, for sources that don't say so themselves."""
         self.pattern = ""
-        self.matches: Numbers = np.zeros(0, np.int64)
+        self.matches = _NONE
         """The lines that hold the pattern, as far as somebody has looked for them."""
         self.wrap = False
         self.top = 0
@@ -98,7 +100,7 @@ class LogView(Widget, can_focus=True):
         if changed:
             if source is not self.source:
                 self.shift = self.top = self._sub = 0
-                self.matches = np.zeros(0, np.int64)
+                self.matches = _NONE
                 self._match = None
             self.source = source
             self._forget()

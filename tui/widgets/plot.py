@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from engine.late import np
 from engine.store.buckets import Buckets, Curve, Floats
 from tui.chart_export import ShownLine
 from tui.widgets import raster, scale

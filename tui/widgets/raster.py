@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from engine.late import np
 from engine.store.buckets import Buckets
 from tui.widgets.scale import Domain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # The eight dots of a braille cell: bit of (row, column).
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -143,6 +145,7 @@ def pixels(width: int, *, ascii_only: bool = False) -> int:
     return width if ascii_only else 2 * width
 
 
+@cache
 def _dots_between() -> NDArray[Any]:
     """The bits of a cell's dots from one row to before another, by column: what `_bits` looks up."""
     table = np.zeros((2, 5, 5), np.uint8)
@@ -153,8 +156,7 @@ def _dots_between() -> NDArray[Any]:
     return table
 
 
-_BETWEEN = _dots_between()
-_CHECKED = np.uint8(_DOTS[0][0] | _DOTS[1][1] | _DOTS[2][0] | _DOTS[3][1])
+_CHECKED = _DOTS[0][0] | _DOTS[1][1] | _DOTS[2][0] | _DOTS[3][1]
 """Every second dot, for areas."""
 
 
@@ -163,7 +165,8 @@ def _bits(top: NDArray[Any], bottom: NDArray[Any], height: int) -> NDArray[Any]:
     starts = np.arange(0, 4 * height, 4, dtype=np.int16)[:, None]
     first = np.clip(top - starts, 0, 4)
     end = np.clip(bottom + 1 - starts, 0, 4)
-    return np.asarray(_BETWEEN[0][first[:, ::2], end[:, ::2]] | _BETWEEN[1][first[:, 1::2], end[:, 1::2]])
+    table = _dots_between()
+    return np.asarray(table[0][first[:, ::2], end[:, ::2]] | table[1][first[:, 1::2], end[:, 1::2]])
 
 
 def _span(layer: Layer, domain: Domain, height: int, *, rim: bool) -> tuple[NDArray[Any], NDArray[Any]] | None:

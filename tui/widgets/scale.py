@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from engine.late import np
 from tui import format
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Axis = Literal["step", "epoch", "elapsed", "time"]
 AXES: tuple[Axis, ...] = ("step", "epoch", "elapsed", "time")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
+from engine.late import np
 from engine.store.buckets import Curve, Floats, GrowingCurve, Integers
 
 WEIGHTS = (0.0, 0.6, 0.9, 0.97, 0.99)

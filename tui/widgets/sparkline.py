@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from engine.late import np
 from engine.store.buckets import Buckets, Curve
 from tui.widgets.raster import draw, text_of
 from tui.widgets.scale import Domain
