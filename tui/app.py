@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ _LOW_BANDWIDTH = {
     "TEXTUAL_FPS": "10",
     "TEXTUAL_COLOR_SYSTEM": "256",
 }
+
+_NEW_OBJECTS = 20_000
+"""Between two looks for garbage among the newest; Python's 700 are passed at each redraw."""
 
 
 def run_app(
@@ -35,12 +39,18 @@ def run_app(
             os.environ.setdefault(name, value)
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)  # exported, they would stand above the terminal's real size, after each resize too
+    # Nothing that is imported ever becomes garbage: looking for it takes a tenth of the time to the first paint, and
+    # some milliseconds between keys ever after. Later it is looked for where there may be some, a little less often.
+    gc.disable()
     from tui.heats_app import HeatsApp
     from tui.keymap import load
 
     app = HeatsApp(
         store_root, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only, theme=theme, keymap=load()
     )
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, 10, 10)
+    gc.enable()
     app.run(mouse=mouse)
 
 
