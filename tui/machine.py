@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.store.paths import Store
-from engine.store.summary import RunSummary
-from engine.store.system import figure
 from tui import format
 
 if TYPE_CHECKING:
     from engine.launch.gpus import Gpu
     from engine.launch.machine import MachineView, MachineWatch
     from engine.launch.queue import Waiting
+    from engine.store.summary import RunSummary
 
 HISTORY_SECONDS = 60
 _GAP_SECONDS = 30.0
@@ -168,6 +167,8 @@ def gauge_line(gauge: Gauge, history: Iterable[float], width: int, *, ascii_only
 
 def figures_json(view: MachineView) -> dict[str, float]:
     """All figures of the machine under the names of system.jsonl."""
+    from engine.store.system import figure
+
     found = dict(view.figures)
     for gpu in view.gpus:
         found |= gpu.figures()

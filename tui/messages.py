@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from engine.store.buckets import Buckets, Curve
-from engine.store.logs import LogFile
-from engine.store.records import Event
-from engine.store.summary import RunSummary
+if TYPE_CHECKING:
+    from engine.store.buckets import Buckets, Curve
+    from engine.store.logs import LogFile
+    from engine.store.records import Event
+    from engine.store.summary import RunSummary
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from engine.store.last_figures import LastFigures
-from engine.store.summary import RunSummary
+from typing import TYPE_CHECKING
+
 from tui import format
 from tui.cli.terminal import safe
 from tui.run_header import state_line
 from tui.widgets.run_columns import coarse_age
+
+if TYPE_CHECKING:
+    from engine.store.last_figures import LastFigures
+    from engine.store.summary import RunSummary
 
 _STALE_SECONDS = 60.0
 _MOST_GPUS = 4

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import HeatsError
-from engine.store.notes import check_tag, edit_notes, with_tags
 from engine.store.paths import RunPaths, open_store
-from engine.store.records import Notes
 from engine.store.status import State
-from engine.store.summary import RunSummary
-from engine.store.trash import DeletePlan, Trashed, delete, list_trash, plan_delete, purge, restore
 from tui import format
-from tui.acts import Outcome
 from tui.cli.terminal import safe
 from tui.screens.confirm import Choice, ConfirmScreen
+
+if TYPE_CHECKING:
+    from engine.store.records import Notes
+    from engine.store.summary import RunSummary
+    from engine.store.trash import DeletePlan, Trashed
+    from tui.acts import Outcome
 
 _NAMED = 6
 
@@ -127,6 +129,8 @@ def each(paths: Iterable[RunPaths], act: Callable[[RunPaths], object], done: Cal
 
 def mark_each(paths: Sequence[RunPaths], change: Callable[[Notes], Notes], done: Callable[[int], str]) -> Outcome:
     """Change what people say of runs."""
+    from engine.store.notes import edit_notes
+
     return each(paths, lambda run: edit_notes(run, change), done)
 
 
@@ -136,6 +140,8 @@ def parse_tags(text: str) -> tuple[list[str], list[str]]:
     Raises:
         HeatsError: a word can't be a tag.
     """
+    from engine.store.notes import check_tag
+
     words = text.replace(",", " ").split()
     removed = [word[1:] for word in words if word.startswith("-")]
     added = [check_tag(word.removeprefix("+")) for word in words if not word.startswith("-")]
@@ -144,6 +150,8 @@ def parse_tags(text: str) -> tuple[list[str], list[str]]:
 
 def tag_each(paths: Sequence[RunPaths], text: str) -> Outcome:
     """Add and remove tags."""
+    from engine.store.notes import with_tags
+
     added, removed = parse_tags(text)
     words = " ".join((*(f"+{tag}" for tag in added), *(f"-{tag}" for tag in removed)))
     return mark_each(paths, lambda notes: with_tags(notes, added, removed), lambda n: f"{many(n)}: {words}")
@@ -168,6 +176,8 @@ def note_each(paths: Sequence[RunPaths], note: str) -> Outcome:
 
 def plan_deletion(root: Path, run_ids: Sequence[str]) -> DeletePlan:
     """What deleting runs would do; those that are gone by now are left out."""
+    from engine.store.trash import plan_delete
+
     store = open_store(root)
     paths = [store.run(run_id) for run_id in run_ids]
     return plan_delete(store, [run for run in paths if run.folder.is_dir()])
@@ -175,6 +185,8 @@ def plan_deletion(root: Path, run_ids: Sequence[str]) -> DeletePlan:
 
 def carry_out(root: Path, plan: DeletePlan, trashed: list[str]) -> Outcome:
     """Move runs to the trash; the names of their folders there are added to `trashed` as they go."""
+    from engine.store.trash import delete
+
     store = open_store(root)
     for run in delete(store, plan):
         trashed.append(run.id)
@@ -183,6 +195,8 @@ def carry_out(root: Path, plan: DeletePlan, trashed: list[str]) -> Outcome:
 
 def bring_back(root: Path, entries: Sequence[str]) -> Outcome:
     """Restore runs by the names of their folders in the trash."""
+    from engine.store.trash import list_trash, restore
+
     store = open_store(root)
     there = {item.entry: item for item in list_trash(store)}
     gone = [entry for entry in entries if entry not in there]
@@ -195,5 +209,7 @@ def bring_back(root: Path, entries: Sequence[str]) -> Outcome:
 
 def purge_items(root: Path, items: Sequence[Trashed]) -> Outcome:
     """Delete runs of the trash for good."""
+    from engine.store.trash import purge
+
     gone = list(purge(open_store(root), items))
     return f"{many(len(gone))} deleted for good, {format.size(sum(item.bytes for item in gone))} freed", None

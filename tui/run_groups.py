@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from engine.store.summary import RunSummary
-from tui.messages import Facts
 from tui.widgets.run_columns import best, option_text, value_of
+
+if TYPE_CHECKING:
+    from engine.store.summary import RunSummary
+    from tui.messages import Facts
 
 WAYS = {
     "study": "the study that they belong to",
@@ -39,7 +42,10 @@ class Group:
     folded: bool
 
 
-Entry = RunSummary | Group
+if TYPE_CHECKING:
+    Entry = RunSummary | Group
+else:
+    Entry = Any
 
 
 def order(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from engine.store.summary import RunSummary
 from tui import format
 from tui.cli.terminal import safe
 from tui.widgets.run_columns import coarse_age, fit_text, short_name
+
+if TYPE_CHECKING:
+    from engine.store.summary import RunSummary
 
 _BAR = 20
 

@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.late import np
 from engine.store.buckets import Buckets, Curve, GrowingCurve
-from engine.store.elapsed import training_time
-from engine.store.logs import LogFile
-from engine.store.metrics import RunHistory
-from engine.store.paths import RunPaths
-from engine.store.records import read_events
-from engine.store.summary import RunSummary, summarize
 from tui.messages import RunView
 from tui.run_curves import ChartsView, RunCurves, group_of, groups_of
-from tui.widgets.scale import Axis
 from tui.widgets.sparkline import spark_buckets
+
+if TYPE_CHECKING:
+    from engine.store.logs import LogFile
+    from engine.store.metrics import RunHistory
+    from engine.store.paths import RunPaths
+    from engine.store.summary import RunSummary
+    from tui.widgets.scale import Axis
 
 SPARK_CELLS = 12
 _KEPT_HISTORIES = 64
@@ -80,6 +80,8 @@ class _Book:
         if not timed:
             return {}
         longest = max(timed.values(), key=len)
+        from engine.store.elapsed import training_time
+
         if self.clock is None or self.clock[0] != len(longest):
             self.clock = len(longest), training_time(longest.times)
         elapsed = self.clock[1]
@@ -104,6 +106,8 @@ class _Book:
         if path is None:
             return False
         if self.log is None or self.log.path != path:
+            from engine.store.logs import LogFile
+
             self.log = LogFile(path)
             self.log.refresh()
             return True
@@ -122,6 +126,8 @@ class RunReader:
     def _book(self, run: RunPaths) -> _Book:
         book = self._books.get(run.id)
         if book is None:
+            from engine.store.metrics import RunHistory
+
             book = self._books[run.id] = _Book(run, RunHistory(run, cached=True))
             if len(self._books) > _KEPT_HISTORIES:
                 dropped, _ = self._books.popitem(last=False)
@@ -193,6 +199,8 @@ class RunReader:
         shown = group if group in groups else next(iter(groups), group)
         curves: dict[str, Any] = {name: book.curve(name) for name in book.history.series if group_of(name) == shown}
         if summary is not None and not summary.events:
+            from engine.store.summary import summarize
+
             summary = summarize(run) or summary  # one out of the index comes without its events
         return RunView(
             run_id=run.id,
@@ -219,6 +227,8 @@ def _between(steps: Any, known: Any, values: Any) -> Any:
 
 def _steps_an_epoch(run: RunPaths) -> float:
     """Optimizer steps of one epoch, as the newest attempt that trained says; 0 where none does."""
+    from engine.store.records import read_events
+
     for attempt in reversed(run.attempts()):
         for event in read_events(attempt.events)[0]:
             batches = event.facts.get("batches_per_epoch")

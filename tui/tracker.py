@@ -6,21 +6,23 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.signal import Signal
 from textual.worker import get_current_worker
 
-from engine.store.buckets import Buckets
 from engine.store.paths import RunPaths
-from engine.store.summary import RunSummary
 from tui.messages import NO_FACTS, FactsRead, NewestRead, PollEnded, RunRead, RunsListed, RunView, SparksRead
-from tui.run_list import RunList
 from tui.store_reader import RunReader
 
 if TYPE_CHECKING:
     from textual.app import App
+
+    from engine.store.buckets import Buckets
+    from engine.store.summary import RunSummary
+    from tui.run_list import RunList
 
 PERIOD_SECONDS = 1.0
 _DEBOUNCE_SECONDS = 0.08
@@ -66,13 +68,19 @@ class RunTracker:
         self._wanted = Wanted()
         self._answered = -1
         self._views: OrderedDict[tuple[str, str], RunView] = OrderedDict()
-        self._list = RunList(root)
         self.reader = RunReader()
         """Of single runs; any thread may ask it."""
         self._busy = False
         self._again = False
         self._kicked = 0.0
         self._changed: set[str] = set()
+
+    @cached_property
+    def _list(self) -> RunList:
+        """Of the reading thread alone, which imports what reads the store: the first paint needs none of it."""
+        from tui.run_list import RunList
+
+        return RunList(self.root)
 
     def start(self) -> None:
         """Begin to read, and go on at each tick of the app's clock."""

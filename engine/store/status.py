@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from engine.store.records import Beat, Event, ExitRecord, LaunchRecord
+if TYPE_CHECKING:
+    from engine.store.records import Beat, Event, ExitRecord, LaunchRecord
 
 
 class State(StrEnum):

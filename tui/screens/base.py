@@ -6,13 +6,13 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from engine.store.status import State
-from engine.store.summary import RunSummary
 from tui import format
 from tui.screens.confirm import Choice, ConfirmScreen
 from tui.screens.pane import PaneScreen
 from tui.widgets.log_view import LogView
 
 if TYPE_CHECKING:
+    from engine.store.summary import RunSummary
     from tui.app import HeatsApp
 
 

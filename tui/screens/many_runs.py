@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from engine.errors import HeatsError
-from engine.store.paths import RunPaths
-from engine.store.summary import RunSummary
-from engine.store.trash import DeletePlan
 from tui import run_acts
-from tui.acts import Outcome
 from tui.cli.terminal import safe
 from tui.run_acts import can_stop, many
 from tui.screens.base import RunActsScreen
 from tui.screens.opening import open_chart, open_compare, open_launch
 from tui.screens.prompt import PromptScreen
+
+if TYPE_CHECKING:
+    from engine.store.paths import RunPaths
+    from engine.store.summary import RunSummary
+    from engine.store.trash import DeletePlan
+    from tui.acts import Outcome
 
 _MOST_OVERLAID = 60
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,14 +14,10 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.store.buckets import Buckets
 from engine.store.last_figures import LastFigures, last_figures
-from engine.store.summary import RunSummary
 from tui import format
 from tui.actions import RUNS, bindings
-from tui.messages import NewestRead, RunView
 from tui.overview import overview_lines
-from tui.run_groups import Group
 from tui.screens.opening import open_launch, open_run
 from tui.screens.runs_order import RunsOrderScreen
 from tui.screens.selected_chart import SelectedChartActs
@@ -31,6 +27,12 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_view import LogView, TextLines
 from tui.widgets.run_table import RunTable
+
+if TYPE_CHECKING:
+    from engine.store.buckets import Buckets
+    from engine.store.summary import RunSummary
+    from tui.messages import NewestRead, RunView
+    from tui.run_groups import Group
 
 _NO_LINES = TextLines(())
 _RESTED_SECONDS = 0.08

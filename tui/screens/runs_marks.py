@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import on
 
-from engine.store.summary import RunSummary
 from tui.run_groups import Entry, Group
 from tui.screens.many_runs import ManyRunsScreen
 from tui.widgets.run_table import RunTable
+
+if TYPE_CHECKING:
+    from engine.store.summary import RunSummary
 
 
 class RunsMarksScreen(ManyRunsScreen):

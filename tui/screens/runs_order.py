@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 
-from engine.store.filter import FilterError
-from engine.store.summary import RunSummary
 from tui import run_groups
-from tui.messages import Facts
 from tui.run_acts import many
 from tui.run_groups import Entry, Group
 from tui.screens.columns import ColumnsScreen
 from tui.screens.pick import Item, PickScreen
 from tui.screens.prompt import PromptScreen
 from tui.screens.runs_marks import RunsMarksScreen
-from tui.widgets.filter_bar import FilterBar
 from tui.widgets.run_columns import (
     BY_ID,
     Column,
@@ -29,6 +26,11 @@ from tui.widgets.run_columns import (
     sort_runs,
 )
 from tui.widgets.run_table import RunTable
+
+if TYPE_CHECKING:
+    from engine.store.summary import RunSummary
+    from tui.messages import Facts
+    from tui.widgets.filter_bar import FilterBar
 
 _ALONE, _KEEP, _DROP = "no groups", "keep:", "drop:"
 
@@ -55,6 +57,8 @@ class RunsOrderScreen(RunsMarksScreen):
             select: the run (or the group) to select, where it is shown.
             runs: these instead of all runs of the store.
         """
+        from engine.store.filter import FilterError
+
         app, table, state = self.heats, self.table, self.heats.state
         runs = app.tracker.runs or () if runs is None else runs
         if runs is not self._listed:
@@ -130,6 +134,8 @@ class RunsOrderScreen(RunsMarksScreen):
             self.rearrange(run_id)
 
     def _fits(self, run: RunSummary) -> bool:
+        from engine.store.filter import FilterError
+
         try:
             return bool(filter_runs([run], self.bar.chosen, self._facts()))
         except FilterError:

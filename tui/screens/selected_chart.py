@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from engine.store.summary import RunSummary
-from tui.messages import RunView
+from typing import TYPE_CHECKING
+
 from tui.screens.base import RunActsScreen
 from tui.widgets.chart import Chart, Line, Look
 from tui.widgets.smoothing import nearest_weight
+
+if TYPE_CHECKING:
+    from engine.store.summary import RunSummary
+    from tui.messages import RunView
 
 
 class SelectedChartActs(RunActsScreen):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from engine.late import np
 from tui import format
 from tui.widgets import raster, scale
 from tui.widgets.raster import Layer
 from tui.widgets.scale import Domain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _LONGEST_LABEL = 7
 

@@ -6,16 +6,18 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 
-from engine.store.filter import Filter
 from engine.store.filter_values import locate
 from engine.store.status import State
-from engine.store.summary import RunSummary
 from tui import format
 from tui.messages import NO_FACTS, Facts
+
+if TYPE_CHECKING:
+    from engine.store.filter import Filter
+    from engine.store.summary import RunSummary
 
 SortKey = tuple[int, float, float | str]
 """0 for runs that have the figure, then what they are sorted by."""

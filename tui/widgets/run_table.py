@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.style import Style
 from textual.strip import Strip
 
-from engine.store.buckets import Buckets
-from engine.store.summary import RunSummary
 from tui import format
 from tui.messages import NO_FACTS
 from tui.run_groups import Entry, Group
@@ -28,6 +26,10 @@ from tui.widgets.run_columns import (
 )
 from tui.widgets.sparkline import sparkline
 from tui.widgets.virtual_table import Looks, Segments, VirtualTable
+
+if TYPE_CHECKING:
+    from engine.store.buckets import Buckets
+    from engine.store.summary import RunSummary
 
 _MARKS = {(True, False): ("◆", "x"), (False, True): ("↑", "^"), (True, True): ("◈", "X")}
 """Marked, pinned, both; each with its ASCII twin."""
@@ -53,13 +55,13 @@ class RunTable(VirtualTable):
     @property
     def rows(self) -> Sequence[RunSummary]:
         """The runs among the lines."""
-        return [line for line in self.lines if isinstance(line, RunSummary)]
+        return [line for line in self.lines if not isinstance(line, Group)]
 
     @property
     def selected(self) -> RunSummary | None:
         """The run under the cursor."""
         line = self.selected_line
-        return line if isinstance(line, RunSummary) else None
+        return None if isinstance(line, Group) else line
 
     @property
     def selected_group(self) -> Group | None:
@@ -109,7 +111,7 @@ class RunTable(VirtualTable):
 
     def visible_ids(self) -> list[str]:
         """The runs on the screen."""
-        return [line.id for line in self.visible_lines() if isinstance(line, RunSummary)]
+        return [line.id for line in self.visible_lines() if not isinstance(line, Group)]
 
     def age(self, now: float) -> None:
         """Ages go on even when nothing is written."""
