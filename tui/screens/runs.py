@@ -10,6 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
+from textual.geometry import Size
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
@@ -61,6 +62,7 @@ class RunsScreen(RunsOrderScreen, SelectedChartActs):
         self.table = RunTable(id="table", ascii_only=app.ascii_only)
         self.bar = FilterBar(app.state.filter, self.filter_changed, self.filter_done)
         self.info = Static(id="info", markup=False)
+        self._arrange(app.size)  # before the panes are there: later each change would style them all anew
         yield Static(id="title", markup=False)
         with Container(id="body"):
             yield self.table
@@ -83,13 +85,17 @@ class RunsScreen(RunsOrderScreen, SelectedChartActs):
         app.tracker.viewed.subscribe(self, self._on_viewed)
         self._show_title()
 
-    def on_resize(self) -> None:
-        width, height = self.size
+    def _arrange(self, size: Size) -> None:
+        """Where the panes go in a window of this size."""
+        width, height = size
         self.set_class(width >= WIDE, "wide")
         self.set_class(MEDIUM <= width < WIDE and height >= STACKED_HEIGHT, "medium")
         self.set_class(width < MEDIUM and height >= STACKED_HEIGHT, "stacked")
         self.set_class(width < WIDE and height < STACKED_HEIGHT, "single")
         self.set_class(height >= TALL, "tall")
+
+    def on_resize(self) -> None:
+        self._arrange(self.size)
         self.call_after_refresh(self._resized)
 
     def _resized(self) -> None:
