@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from engine.store import reading
 from engine.store.evidence import gather
-from engine.store.files import decode_number, encode_number
-from engine.store.metrics import ROLLED_BACK
-from engine.store.paths import EVENTS_FILE, EXIT_FILE, LAUNCH_FILE, METRICS_FILE, NOTES_FILE, RUN_FILE, RunPaths
+from engine.store.files import encode_number
+from engine.store.metric_tail import Tail, figures_of, metric_tail
+from engine.store.paths import EVENTS_FILE, EXIT_FILE, LAUNCH_FILE, NOTES_FILE, RUN_FILE, RunPaths
 from engine.store.queue import QUEUE_FILE
 from engine.store.records import (
     FINAL_EVENTS,
@@ -27,12 +24,6 @@ from engine.store.records import (
     to_event,
 )
 from engine.store.status import Evidence, State, Status, decide
-
-_TAIL_BYTES = 1 << 14
-_PACED = 200
-"""Over so many records the rate is measured."""
-_STALL_FACTOR = 10.0
-_STALL_FLOOR_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -119,11 +110,7 @@ class RunSummary:
         for key in ("tags", "alerts", "problems"):
             values[key] = tuple(values[key])
         for key in ("metrics", "best"):
-            values[key] = {
-                name: number
-                for name, value in values[key].items()
-                if (number := value if type(value) is float else decode_number(value)) is not None
-            }
+            values[key] = figures_of(values[key])
         return RunSummary(**values, settled=True)
 
 
@@ -162,9 +149,10 @@ def _read(run: RunPaths, keep_events: bool) -> tuple[RunSummary | None, bool]:
     history = _read_attempts(run, numbers, problems)
     # A last word carries the last figures: what has ended needs no look at its metrics.
     final = next((event for event in reversed(history.last_attempt) if event.is_final), None)
-    spoken = final is not None and "train/loss" in _numbers(final.facts.get("metrics"))
+    spoken = final is not None and "train/loss" in figures_of(final.facts.get("metrics"))
     script = record is not None and record.folder is not None
-    tail = _Tail() if spoken else _metric_tail(run, numbers, history, any_pace=script)
+    start = history.launch.resumed_from_step if history.launch else None
+    tail = Tail() if spoken else metric_tail(run, numbers, resumed_from=start, any_pace=script)
     if script and tail.gap is None:
         tail.gap = math.inf  # a script may say nothing at all for as long as it likes
     step = max(tail.step, history.step)
@@ -244,7 +232,7 @@ class _History:
             if name in _TELLING:
                 figures = facts.get("metrics")
                 if isinstance(figures, dict) and not figures.keys() <= evaluated.keys():
-                    self.evaluated = evaluated = _numbers(figures) | evaluated
+                    self.evaluated = evaluated = figures_of(figures) | evaluated
             elif name == "training":
                 total = facts.get("total_steps")
                 if trained is None and type(total) is int and 0 < total < 2**63:
@@ -253,7 +241,7 @@ class _History:
                 alerts.append(str(facts.get("message", facts.get("cause", ""))))
             if best is None and "best" in facts and isinstance(facts["best"], dict):
                 best = facts["best"]
-        self.best = _numbers(best)
+        self.best = figures_of(best)
         self.total_steps = trained or self.total_steps
         self.alerts = tuple(reversed(alerts))
 
@@ -330,73 +318,8 @@ _REMARKS = ("alert", "alert_over", "rolled_back")
 """Events that say something of the run, and are no progress of it."""
 
 
-def _numbers(content: Any) -> dict[str, float]:
-    if not isinstance(content, dict):
-        return {}
-    decoded = {name: value if type(value) is float else decode_number(value) for name, value in content.items()}
-    return {name: value for name, value in decoded.items() if value is not None}
-
-
-@dataclass
-class _Tail:
-    step: int = 0
-    values: dict[str, float] = field(default_factory=dict)
-    time: float | None = None
-    rate: float | None = None
-    gap: float | None = None
-
-
-def _metric_tail(run: RunPaths, numbers: list[int], history: _History, *, any_pace: bool = False) -> _Tail:
-    """The last values of the metrics, from the end of the newest attempt's log that has any.
-
-    The rate is that of the records with a training loss, which our engine writes at each step; with `any_pace` of all.
-    """
-    tail = _Tail()
-    start = history.launch.resumed_from_step if history.launch else None
-    rolled_back = False
-    for number in reversed(numbers):
-        if rolled_back:  # older figures may lie past the step that it went back to
-            break
-        if number != numbers[-1] and start is not None:
-            # Nothing logged yet since the resume: what came before its resume point still holds.
-            tail.step = start
-            break
-        block = reading.read_tail(f"{run.folder}/attempts/{number:03d}/{METRICS_FILE}", _TAIL_BYTES)
-        times: deque[tuple[int, float]] = deque()
-        for record in reversed(reading.parse_lines(block, orjson.loads)[0]):
-            step = record.pop("step", None)
-            if type(step) is not int or not 0 <= step < 2**63:
-                continue
-            tail.step = max(tail.step, step)
-            if ROLLED_BACK in record:
-                rolled_back = True
-                break
-            time = decode_number(record.pop("time", None))
-            if time is not None:
-                if tail.time is None:
-                    tail.time = time
-                if (any_pace or "train/loss" in record) and len(times) < _PACED:
-                    times.appendleft((step, time))
-            if not record.keys() <= tail.values.keys():
-                tail.values = _numbers(record) | tail.values
-        _pace(tail, times)
-        if tail.values:
-            break
-    return tail
-
-
-def _pace(tail: _Tail, times: deque[tuple[int, float]]) -> None:
-    if len(times) < 2:
-        return
-    (first_step, first), (last_step, last) = times[0], times[-1]
-    if last > first and last_step > first_step:
-        tail.rate = (last_step - first_step) / (last - first)
-    gaps = [after[1] - before[1] for before, after in zip(list(times)[:-1], list(times)[1:], strict=True)]
-    tail.gap = max(_STALL_FLOOR_SECONDS, _STALL_FACTOR * max(gaps))
-
-
 def _status(
-    run: RunPaths, numbers: list[int], history: _History, tail: _Tail, record: RunRecord | None, final: Event | None
+    run: RunPaths, numbers: list[int], history: _History, tail: Tail, record: RunRecord | None, final: Event | None
 ) -> Status:
     # The engine's own word beats all other evidence but a new place in the queue, so no other is gathered.
     comes_back = final is not None and final.name == "preempted" and history.launch and history.launch.on_cluster

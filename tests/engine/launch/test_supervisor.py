@@ -204,7 +204,7 @@ def test_a_trainer_that_hangs_before_its_second_step_is_found_stalled(
 
 
 def test_a_stopped_trainer_is_found_stalled(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.store.summary._STALL_FLOOR_SECONDS", 1.0)
+    monkeypatch.setattr("engine.store.metric_tail._STALL_FLOOR_SECONDS", 1.0)
     run = start(store_root, ENDLESS).run
     wait_for_step(run, 20)
     record = launched(run)
