@@ -90,6 +90,8 @@ def plan_delete(store: Store, runs: Sequence[RunPaths], *, silent_too: bool = Fa
         status = decide(gather(run, attempts[-1] if attempts else None, read_run(run.record)))
         if status.state.is_live:
             refused.append(f"{run.id}: it is still {status.state} ({status.reason}); stop it first")
+        elif status.job is not None:
+            refused.append(f"{run.id}: job {status.job} of the cluster waits to train it; stop it first")
         elif status.state is State.SILENT and not silent_too:
             refused.append(f"{run.id}: it is silent ({status.reason}); --silent deletes it all the same")
         elif "processes of it are left" in status.reason:

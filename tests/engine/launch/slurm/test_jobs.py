@@ -182,6 +182,9 @@ def test_a_full_queue_says_why_a_job_waits_and_stop_takes_it_out(cluster: Cluste
     assert wait_until(lambda: "Resources" in look(run).reason or "Priority" in look(run).reason)
     with pytest.raises(HeatsError, match="still queued"):
         resume(run)
+    refused = heats("delete", run.id, "--yes", store=store_root)  # the job would train what is in the trash
+    assert refused.returncode == 2
+    assert re.search(r"job \d+ of the cluster waits to train it; stop it first", refused.stderr)
     done = heats("stop", run.id, store=store_root)
     assert done.returncode == 0
     assert "was cancelled before it began" in done.stdout
