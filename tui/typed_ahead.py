@@ -31,6 +31,8 @@ class KeysInTurn:
 
     def holds(self, event: events.Event) -> bool:
         """Whether this one has to wait; it comes again as a message of the app when its turn has come."""
+        if not self._app.screen_stack:
+            return True
         if event is self._next:
             self._next = None
         elif self._answering is not None:
@@ -48,7 +50,9 @@ class KeysInTurn:
             pass
         finally:  # whatever went wrong: keys that wait for ever are worse
             self._answering = None
-            if self._waiting:
+            if not self._app.screen_stack:
+                self._waiting.clear()  # the app closes: what is typed after q is not for it
+            elif self._waiting:
                 self._next = self._waiting.popleft()
                 self._answering = asyncio.current_task()
                 self._app.post_message(self._next)

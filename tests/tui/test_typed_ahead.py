@@ -67,7 +67,7 @@ def test_keys_meant_for_the_screen_that_enter_opens(tmp_path: Path) -> None:
     async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
         send(app, "\r2/second\r")
         await until(pilot, lambda: getattr(app.screen, "WHERE", "") == RUN)
-        await until(pilot, lambda: any(view.matches.size == 2 for view in app.screen.query(LogView)))
+        await until(pilot, lambda: any(len(view.matches) == 2 for view in app.screen.query(LogView)))
 
     drive(tmp_path, body)
 
@@ -99,5 +99,14 @@ def test_keys_go_on_where_one_is_never_answered(tmp_path: Path, monkeypatch: pyt
         cursor = table(app).cursor
         send(app, "jkj")
         await until(pilot, lambda: table(app).cursor == cursor + 1)
+
+    drive(tmp_path, body)
+
+
+def test_what_is_typed_while_the_app_closes_is_for_nobody(tmp_path: Path) -> None:
+    make_run(tmp_path, name="old")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        send(app, "\r2/second\r" * 3)
 
     drive(tmp_path, body)
