@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from engine.launch.actions import Started
 from engine.store.files import read_json
 from engine.store.paths import RunPaths
 from engine.store.requests import request_stop
+from engine.store.status import State
 from tests.tui.driving import drive, home, selected, table, told, until
 from tests.tui.made import add_steps, make_run
 from tui import view_state
 from tui.heats_app import HeatsApp
 from tui.messages import RunRead
+from tui.screens.base import resume_run
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.help import HelpScreen
 from tui.screens.run import RunScreen
@@ -187,7 +190,7 @@ def test_a_second_stop_offers_to_end_it_now(store_root: Path, acts: list[tuple[s
     drive(store_root, body)
 
 
-def test_what_cannot_be_stopped_or_resumed_is_said(store_root: Path, acts: list[tuple[str, str, bool]]) -> None:
+def test_what_cannot_be_stopped_is_said(store_root: Path, acts: list[tuple[str, str, bool]]) -> None:
     make_run(store_root, "live", state="running")
     make_run(store_root, "done")
 
@@ -196,10 +199,32 @@ def test_what_cannot_be_stopped_or_resumed_is_said(store_root: Path, acts: list[
         table(app).cursor = names.index("done")
         await pilot.press("s")
         await until(pilot, lambda: "done isn't running: finished" in told(app))
-        table(app).cursor = names.index("live")
-        await pilot.press("r")
-        await until(pilot, lambda: "live is still running" in told(app))
         assert acts == []
+
+    drive(store_root, body)
+
+
+def test_a_live_run_is_not_resumed(store_root: Path) -> None:
+    run = make_run(store_root, "live", state="running")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        await pilot.press("r")
+        await until(pilot, lambda: "it is still running" in told(app))
+        assert len(run.attempts()) == 1
+
+    drive(store_root, body)
+
+
+def test_a_run_that_has_just_stopped_is_resumed_before_the_list_knows(
+    store_root: Path, acts: list[tuple[str, str, bool]]
+) -> None:
+    run = make_run(store_root, "stopped", state="stopped")
+
+    async def body(app: HeatsApp, pilot: Pilot[None]) -> None:
+        older = table(app).selected
+        assert older is not None
+        resume_run(app, replace(older, status=State.STOPPING))
+        await until(pilot, lambda: [act[:2] for act in acts] == [("resume", run.id)])
 
     drive(store_root, body)
 
