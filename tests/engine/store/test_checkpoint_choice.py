@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 import pytest
 
@@ -24,18 +23,9 @@ from engine.store.paths import RunPaths
 from tests.engine.store.made import (
     add_attempt,
     flip_bit,
-    make_run,
-    make_store,
     write_checkpoint,
     write_measured,
 )
-
-
-@pytest.fixture
-def run(store_root: Path) -> RunPaths:
-    run = make_run(make_store(store_root))
-    add_attempt(run)
-    return run
 
 
 def test_latest_is_the_newest(run: RunPaths) -> None:

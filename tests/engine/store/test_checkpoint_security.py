@@ -21,14 +21,7 @@ from engine.store.checkpoints import FILES, MANIFEST, MODEL, OPTIMIZER, STATE, c
 from engine.store.files import write_json
 from engine.store.paths import RunPaths, program
 from engine.store.tensors import tensor_names
-from tests.engine.store.made import add_attempt, describe, make_run, make_store, safetensors, write_checkpoint
-
-
-@pytest.fixture
-def run(store_root: Path) -> RunPaths:
-    run = make_run(make_store(store_root))
-    add_attempt(run)
-    return run
+from tests.engine.store.made import add_attempt, describe, safetensors, write_checkpoint
 
 
 class Payload:

@@ -27,14 +27,7 @@ from engine.store.checkpoints import (
 )
 from engine.store.files import write_json
 from engine.store.paths import RunPaths
-from tests.engine.store.made import add_attempt, describe, flip_bit, make_run, make_store, write_checkpoint
-
-
-@pytest.fixture
-def run(store_root: Path) -> RunPaths:
-    run = make_run(make_store(store_root))
-    add_attempt(run)
-    return run
+from tests.engine.store.made import describe, flip_bit, write_checkpoint
 
 
 def only(run: RunPaths) -> Checkpoint:

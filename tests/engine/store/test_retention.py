@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,18 +20,9 @@ from engine.store.paths import RunPaths
 from engine.store.retention import plan_retention
 from tests.engine.store.made import (
     add_attempt,
-    make_run,
-    make_store,
     write_checkpoint,
     write_measured,
 )
-
-
-@pytest.fixture
-def run(store_root: Path) -> RunPaths:
-    run = make_run(make_store(store_root))
-    add_attempt(run)
-    return run
 
 
 def leaving(run: RunPaths, **options: Any) -> list[int]:
